@@ -1,0 +1,89 @@
+#include "base/cpu.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+
+namespace paro {
+namespace {
+
+std::vector<Isa> detect() {
+  std::vector<Isa> isas{Isa::kReference};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    isas.push_back(Isa::kAvx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+      isas.push_back(Isa::kAvx512);
+      if (__builtin_cpu_supports("avx512vnni")) isas.push_back(Isa::kAvx512Vnni);
+    }
+  }
+#elif defined(__aarch64__)
+  isas.push_back(Isa::kNeon);
+#endif
+  return isas;
+}
+
+Isa choose() {
+  const char* wanted = std::getenv("PARO_ISA");
+  if (wanted == nullptr || *wanted == '\0') return supported_isas().back();
+  for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon}) {
+    if (isa_name(isa) != wanted) continue;
+    for (Isa supported : supported_isas())
+      if (supported == isa) return isa;
+    fail_limit("PARO_ISA={}: this processor lacks it; the best it has is {}", wanted,
+               isa_name(supported_isas().back()));
+  }
+  fail_usage("PARO_ISA={}: expected reference, avx2, avx512, avx512vnni or neon", wanted);
+}
+
+}  // namespace
+
+std::string_view isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kReference: return "reference";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512: return "avx512";
+    case Isa::kAvx512Vnni: return "avx512vnni";
+    case Isa::kNeon: return "neon";
+  }
+  PARO_CHECK(false);
+  return "";
+}
+
+const std::vector<Isa>& supported_isas() {
+  static const std::vector<Isa> isas = detect();
+  return isas;
+}
+
+Isa active_isa() {
+  static const Isa isa = choose();
+  return isa;
+}
+
+int physical_cores() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (::sched_getaffinity(0, sizeof(mask), &mask) != 0)
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  // Two logical processors with the same list of siblings share a core.
+  std::set<std::string> cores;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &mask)) continue;
+    std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+    std::string siblings;
+    if (!std::getline(file, siblings)) siblings = std::to_string(cpu);
+    cores.insert(siblings);
+  }
+  return std::max<int>(1, static_cast<int>(cores.size()));
+}
+
+}  // namespace paro

@@ -1,0 +1,24 @@
+// The processor: which instruction sets may be used, decided once at start.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace paro {
+
+/// Instruction sets that kernels are written for, in rising order of preference.
+/// kAvx2: AVX2, FMA and F16C. kAvx512: F, BW, DQ and VL. kAvx512Vnni: those and AVX512_VNNI.
+enum class Isa { kReference, kAvx2, kAvx512, kAvx512Vnni, kNeon };
+
+/// "reference", "avx2", "avx512", "avx512vnni", "neon"
+std::string_view isa_name(Isa isa);
+/// What this processor (and operating system) can run, kReference first, best last.
+const std::vector<Isa>& supported_isas();
+/// The set in use: the best supported one, or what PARO_ISA names. Throws Error{kUsage} when PARO_ISA names an
+/// unknown set, Error{kLimit} when the processor lacks it.
+Isa active_isa();
+
+/// Physical cores available to this process (its affinity mask respected).
+int physical_cores();
+
+}  // namespace paro

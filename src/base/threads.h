@@ -1,0 +1,53 @@
+// A pool of worker threads for data-parallel loops. One loop at a time; loops do not nest.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace paro {
+
+class ThreadPool {
+ public:
+  /// `threads` counts the calling thread; 0 means physical_cores().
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+
+  /// Calls body(thread) once for each thread 0..size()-1, the caller being thread 0; returns when all are done.
+  /// The first exception thrown by a body is rethrown here. Allocates nothing.
+  template <typename Body>
+  void run(Body&& body) {
+    run_erased([](void* context, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(thread); },
+               const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+  /// Calls body(begin, end) on disjoint ranges that cover [0, count), each a multiple of `grain` long but the last;
+  /// ranges are handed out dynamically, `grain` at a time.
+  template <typename Body>
+  void parallel_for(int64_t count, int64_t grain, Body&& body) {
+    if (count <= 0) return;
+    if (size() == 1 || count <= grain) {
+      body(int64_t{0}, count);
+      return;
+    }
+    begin_ranges(count, grain);
+    run([&](int) {
+      int64_t begin = 0;
+      int64_t end = 0;
+      while (next_range(begin, end)) body(begin, end);
+    });
+  }
+
+ private:
+  struct State;
+  void run_erased(void (*function)(void*, int), void* context);
+  void begin_ranges(int64_t count, int64_t grain);
+  bool next_range(int64_t& begin, int64_t& end);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace paro
