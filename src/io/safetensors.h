@@ -1,0 +1,51 @@
+// The safetensors format: reading (memory-mapped, everything validated first) and writing.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "io/weight_source.h"
+
+namespace paro {
+
+/// One file. Validates header length, JSON, types, shapes, offsets (inside the file, without overlap or holes).
+class SafetensorsFile : public WeightSource {
+ public:
+  static std::unique_ptr<SafetensorsFile> open(const std::filesystem::path& path);
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  LoadedTensor load(std::string_view name) const override;
+  std::string place(std::string_view) const override { return file_->path().string(); }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  std::vector<TensorInfo> infos_;
+  std::vector<int64_t> offsets_;  // of each tensor, from the start of the file
+  std::map<std::string, std::string> metadata_;
+};
+
+/// A checkpoint folder's model.safetensors, or its shards by model.safetensors.index.json (every entry inside the
+/// folder; tensors of the index must be in the shard it names).
+std::unique_ptr<WeightSource> open_safetensors_folder(const std::filesystem::path& folder);
+
+/// A tensor to write: `write` is called once with a sink for exactly the tensor's bytes.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::kF16;
+  std::vector<int64_t> shape;
+  std::function<void(const std::function<void(const void*, size_t)>& sink)> write;
+};
+
+/// Writes one file atomically, tensors in the order given, metadata {"format": "pt"}.
+void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors);
+
+/// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into `folder`.
+void write_safetensors_folder(const std::filesystem::path& folder, const std::vector<TensorToWrite>& tensors,
+                              int64_t shard_bytes = int64_t{5} << 30);
+
+}  // namespace paro
