@@ -1,0 +1,38 @@
+#include "model/ops.h"
+
+#include "base/error.h"
+
+namespace paro {
+
+void Ops::linears(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out) {
+  ++default_bodies_;
+  PARO_CHECK(weights.size() == out.size());
+  for (size_t i = 0; i < weights.size(); ++i) out[i] = linear(x, *weights[i]);
+}
+
+Tensor Ops::attend(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch) {
+  ++default_bodies_;
+  if (spec.q_norm != nullptr) head_norm(q, spec.head_dim, *spec.q_norm, spec.norm_eps);
+  if (spec.k_norm != nullptr) head_norm(k, spec.head_dim, *spec.k_norm, spec.norm_eps);
+  if (spec.rope != nullptr) {
+    rope(q, spec.head_dim, *spec.rope, batch);
+    rope(k, spec.head_dim, *spec.rope, batch);
+  }
+  return attention(q, k, v, spec, batch);
+}
+
+Tensor Ops::gated_mlp(Tensor x, const Linear& gate, const Linear& up, const Linear& down) {
+  ++default_bodies_;
+  const Linear* weights[] = {&gate, &up};
+  Tensor outputs[2];
+  linears(x, weights, outputs);
+  return linear(silu_mul(outputs[0], outputs[1]), down);
+}
+
+Tensor Ops::add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) {
+  ++default_bodies_;
+  add(x, y);
+  return rms_norm(x, weight, eps);
+}
+
+}  // namespace paro

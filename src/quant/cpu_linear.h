@@ -1,0 +1,62 @@
+// A linear on the CPU, whatever its weights are stored as: what every quantization method's CPU path implements.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/cpu.h"
+#include "base/threads.h"
+#include "model/config.h"
+#include "model/linear.h"
+
+namespace paro {
+
+/// How activations enter a product with quantized weights.
+enum class Activations {
+  kInt8,  // dynamic, per row and group, after the rotation: the fast path
+  kF32,   // exact
+};
+
+struct CpuContext {
+  ThreadPool& pool;
+  Arena& arena;
+  Isa isa = active_isa();
+  Activations activations = Activations::kInt8;
+};
+
+/// An input made ready for one or more weights (rotated, quantized); memory in the context's arena.
+struct PreparedInput {
+  const float* x = nullptr;   // [rows, in] f32, in the weight's own basis (rotated where it has a rotation)
+  const int8_t* q = nullptr;  // [rows, in] int8 in the layout the kernels want; nullptr when not quantized
+  const float* scales = nullptr;  // of q, [rows, groups]
+  const int32_t* sums = nullptr;  // of q over each group, [rows, groups]
+  int64_t rows = 0;
+};
+
+class CpuLinear : public Linear {
+ public:
+  /// True when prepare() of `other` would give the same result: it is then done once for both.
+  virtual bool same_input(const CpuLinear& other) const = 0;
+  /// x [rows, in].
+  virtual PreparedInput prepare(const CpuContext& context, const float* x, int64_t rows) const = 0;
+  /// y [rows, out] = input W^T + bias.
+  virtual void multiply(const CpuContext& context, const PreparedInput& input, float* y) const = 0;
+  /// Bytes read from memory per product with one row.
+  virtual int64_t weight_bytes() const = 0;
+  /// The weight in the original basis, [out, in] f32, row-major: what the product means.
+  virtual std::vector<float> dequantize() const = 0;
+};
+
+/// Picks the method by the tensors that are there: `name.weight` dense; `name.qweight` with `name.theta` ParoQuant;
+/// the older `name.qlinear.*` layout. Error{kInput} names what is missing or of the wrong shape.
+std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
+                                           bool bias, const QuantizationConfig& quantization);
+
+/// A dense f32 linear from memory (quantizing works on these); weight [out, in], bias empty or [out].
+std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
+                                             std::vector<float> bias);
+
+}  // namespace paro

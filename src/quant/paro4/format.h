@@ -1,0 +1,54 @@
+// The public ParoQuant tensors of one linear, as numbers: packing, unpacking, checking. Layout to the byte: docs/format.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "io/weight_source.h"
+
+namespace paro {
+
+/// K rounds of disjoint pairs with angles, over groups of g consecutive channels. One pair (i, j), angle t:
+/// y_i = cos t x_i + sin t x_j, y_j = cos t x_j - sin t x_i; rounds in the order 0 .. K-1.
+struct PairRotation {
+  int64_t in = 0;
+  int64_t group_size = 0;
+  int64_t rounds = 0;
+  std::vector<float> theta;     // [rounds, in/2], rounded to f16
+  std::vector<int16_t> pairs;   // [rounds, in], channel numbers inside the group
+  std::vector<float> channel_scales;  // [in] = 1/alpha, rounded to f16; multiplied to the activation first
+  bool operator==(const PairRotation&) const = default;
+};
+
+/// A quantized linear in the rotated basis: value[o, i] = (codes - zeros) * scales.
+struct Paro4Weight {
+  int64_t in = 0;
+  int64_t out = 0;
+  int64_t group_size = 0;
+  std::vector<uint8_t> codes;   // [out, in], 0..15
+  std::vector<uint8_t> zeros;   // [out, in/g], 0..15
+  std::vector<float> scales;    // [out, in/g], rounded to f16
+  std::shared_ptr<const PairRotation> rotation;
+  std::vector<float> bias;      // [out] or empty
+};
+
+/// Reads and checks `name.qweight` and company (or the older `name.qlinear.*` layout). Every pair list must be a perfect matching, angles
+/// and scales finite. Error{kInput} names the tensor, the expected and the found.
+Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias);
+
+/// The tensors of one linear in the public format, ready for write_safetensors.
+std::vector<TensorToWrite> paro4_tensors(const std::string& name, const Paro4Weight& weight);
+
+/// x [rows, in] -> rounds applied to x * channel_scales, in place, f32 (the scalar reference of the rotate kernel).
+void rotate_activations_reference(const PairRotation& rotation, float* x, int64_t rows);
+/// W [out, in] -> R (W diag(1/channel_scales)), in place: the basis in which the weight is rounded.
+void rotate_weight(const PairRotation& rotation, float* w, int64_t out);
+/// The inverse, W_effective = (W' R) diag(channel_scales), in place.
+void unrotate_weight(const PairRotation& rotation, float* w, int64_t out);
+/// W_effective [out, in] f32 (rotations in double).
+std::vector<float> dequantize_paro4(const Paro4Weight& weight);
+
+}  // namespace paro
