@@ -1,0 +1,14 @@
+#include "cli/command.h"
+
+namespace paro::cli {
+
+HubOptions CommonFlags::hub() const {
+  HubOptions options = HubOptions::from_environment();
+  options.offline = options.offline || offline;
+  return options;
+}
+
+// A new command is a file, a declaration in command.h, and a line here.
+std::vector<Command> all_commands() { return {}; }
+
+}  // namespace paro::cli

@@ -1,0 +1,35 @@
+#include "cli/interrupt.h"
+
+#include <unistd.h>
+#include <csignal>
+
+namespace paro::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+std::atomic<int> last_signal{SIGINT};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+
+void on_signal(int number) {
+  last_signal = number;
+  // The work in progress may take a while to notice; a second Ctrl-C does not wait for it. Files being written have
+  // temporary names, so nothing half-written takes a final name.
+  if (interrupted.exchange(true)) ::_exit(128 + number);
+}
+
+}  // namespace
+
+void handle_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  // No SA_RESTART: a read from the terminal must return.
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+const std::atomic<bool>& interrupt_flag() { return interrupted; }
+void clear_interrupt() { interrupted = false; }
+int interrupt_exit_code() { return 128 + last_signal; }
+
+}  // namespace paro::cli
