@@ -41,6 +41,9 @@ class GgufFile : public WeightSource {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   /// F32, F16 and BF16 come as they are (mapped); quantized types are dequantized to F32.
   LoadedTensor load(std::string_view name) const override;
+  /// Rows [first, first + rows) of a tensor of this file as f32, out [rows, last dimension]; for converting a large
+  /// tensor piece by piece.
+  void read_rows_f32(const TensorInfo& info, int64_t first, int64_t rows, float* out) const;
   std::string place(std::string_view) const override { return file_->path().string(); }
 
  private:

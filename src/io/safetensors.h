@@ -41,10 +41,12 @@ struct TensorToWrite {
   std::function<void(const std::function<void(const void*, size_t)>& sink)> write;
 };
 
-/// Writes one file atomically, tensors in the order given, metadata {"format": "pt"}.
+/// Writes one file atomically, metadata {"format": "pt"}; wide element types first (so that each tensor is aligned),
+/// otherwise in the order given: `write` is called in that order.
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors);
 
-/// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into `folder`.
+/// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into `folder`. All or nothing: no file
+/// takes its name before all are written. Throws Error{kLimit} when the disk is full.
 void write_safetensors_folder(const std::filesystem::path& folder, const std::vector<TensorToWrite>& tensors,
                               int64_t shard_bytes = int64_t{5} << 30);
 

@@ -15,10 +15,10 @@ namespace paro {
 
 struct TensorInfo {
   std::string name;
-  DType dtype = DType::kF32;     // as read (a dequantized GGUF tensor is kF16 or kF32 here)
-  std::vector<int64_t> shape;    // row-major, as in PyTorch: a linear is [out, in]
-  int64_t stored_bytes = 0;      // in the file
-  std::string stored_type;       // the file's own name of the type: "F16", "Q4_1", ...
+  DType dtype = DType::kF32;   // as read (a dequantized GGUF tensor is kF16 or kF32 here)
+  std::vector<int64_t> shape;  // row-major, as in PyTorch: a linear is [out, in]
+  int64_t stored_bytes = 0;    // in the file
+  std::string stored_type;     // the file's own name of the type: "F16", "Q4_1", ...
 };
 
 /// The bytes of a tensor; `owner` keeps them alive (a mapping, or memory they were converted into).
