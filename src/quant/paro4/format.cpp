@@ -1,0 +1,222 @@
+#include "quant/paro4/format.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "quant/paro4/packing.h"
+
+namespace paro {
+namespace {
+
+// Channel numbers must fit the kernels' bytes, and int8 sums over a group 16 bits.
+constexpr int64_t kMinGroup = 32;
+constexpr int64_t kMaxGroup = 128;
+constexpr int64_t kMaxRounds = 64;
+
+// The tensors' names in the two layouts.
+struct Names {
+  std::string qweight, zeros, scales, theta, pairs, channel_scales, bias;
+  bool older = false;
+};
+
+Names names_of(const WeightSource& source, const std::string& name) {
+  if (!source.has(name + ".qweight") && source.has(name + ".qlinear.qweight")) {
+    return {name + ".qlinear.qweight",
+            name + ".qlinear.scaled_zeros",
+            name + ".qlinear.scales",
+            name + ".rotation.theta",
+            name + ".rotation.pairs",
+            name + ".rotation.channel_scales",
+            source.has(name + ".qlinear.bias") ? name + ".qlinear.bias" : name + ".bias",
+            true};
+  }
+  return {name + ".qweight", name + ".qzeros",         name + ".scales", name + ".theta",
+          name + ".pairs",   name + ".channel_scales", name + ".bias",   false};
+}
+
+std::string where(const WeightSource& source, const std::string& name) {
+  return fmt::format("{}: {}", source.place(name), name);
+}
+
+LoadedTensor load_typed(const WeightSource& source, const std::string& name, DType type,
+                        const std::vector<int64_t>& shape) {
+  const TensorInfo& info = source.require(name, shape);
+  if (info.dtype != type)
+    fail_input("{}: expected type {}, found {}", where(source, name), dtype_name(type), dtype_name(info.dtype));
+  return source.load(name);
+}
+
+std::vector<float> load_floats(const WeightSource& source, const std::string& name, const std::vector<int64_t>& shape) {
+  const TensorInfo& info = source.require(name, shape);
+  if (info.dtype != DType::kF16 && info.dtype != DType::kBF16 && info.dtype != DType::kF32)
+    fail_input("{}: expected type F16, BF16 or F32, found {}", where(source, name), dtype_name(info.dtype));
+  return source.load_f32(name);
+}
+
+// Group size from the shape of the scales; everything else is then checked against it.
+int64_t read_group_size(const WeightSource& source, const Names& names, int64_t out, int64_t in) {
+  const TensorInfo& info = source.require(names.scales);
+  const int64_t groups = info.shape.size() == 2 ? info.shape[0] : 0;
+  if (groups <= 0 || info.shape[1] != out || in % groups != 0)
+    fail_input("{}: expected shape [input groups, {}] with groups dividing {}, found {}", where(source, names.scales),
+               out, in, shape_text(info.shape));
+  const int64_t group_size = in / groups;
+  if (group_size != 32 && group_size != 64 && group_size != 128)
+    fail_input("{}: shape {} means groups of {}; groups of 32, 64 and 128 are supported", where(source, names.scales),
+               shape_text(info.shape), group_size);
+  return group_size;
+}
+
+std::shared_ptr<const PairRotation> read_rotation(const WeightSource& source, const Names& names, int64_t in,
+                                                  int64_t group_size) {
+  const TensorInfo& info = source.require(names.theta);
+  if (info.shape.size() != 2 || info.shape[1] != in / 2 || info.shape[0] > kMaxRounds)
+    fail_input("{}: expected shape [rounds up to {}, {}], found {}", where(source, names.theta), kMaxRounds, in / 2,
+               shape_text(info.shape));
+  auto rotation = std::make_shared<PairRotation>();
+  rotation->in = in;
+  rotation->group_size = group_size;
+  rotation->rounds = info.shape[0];
+  rotation->theta = load_floats(source, names.theta, info.shape);
+  const LoadedTensor pairs = load_typed(source, names.pairs, DType::kI16, {rotation->rounds, in});
+  rotation->pairs.resize(static_cast<size_t>(rotation->rounds * in));
+  if (!rotation->pairs.empty())
+    std::memcpy(rotation->pairs.data(), pairs.view.data, rotation->pairs.size() * sizeof(int16_t));
+  const TensorInfo& scales = source.require(names.channel_scales);
+  const bool flat = scales.shape.size() == 1;
+  rotation->channel_scales =
+      load_floats(source, names.channel_scales, flat ? std::vector<int64_t>{in} : std::vector<int64_t>{1, in});
+  check_rotation(*rotation, source.place(names.pairs), names.pairs);
+  for (int64_t i = 0; i < in; ++i) {
+    if (rotation->channel_scales[static_cast<size_t>(i)] == 0.0f)
+      fail_input("{}: channel {} is 0; a channel's scale must not be 0", where(source, names.channel_scales), i);
+  }
+  return rotation;
+}
+
+// value = q s - scaled_zero; the scaled zero is s z rounded to 16 bits, so z is recovered by rounding.
+void read_scaled_zeros(const WeightSource& source, const Names& names, Paro4Weight& weight) {
+  const int64_t groups = weight.in / weight.group_size;
+  const std::vector<float> scaled = load_floats(source, names.zeros, {groups, weight.out});
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t o = 0; o < weight.out; ++o) {
+      const float scale = weight.scales[static_cast<size_t>(o * groups + g)];
+      const float value = scaled[static_cast<size_t>(g * weight.out + o)];
+      const float zero = scale == 0.0f ? 0.0f : value / scale;
+      const float rounded = std::nearbyint(zero);
+      if (!(rounded >= 0.0f && rounded <= 15.0f) || std::fabs(zero - rounded) > 0.1f)
+        fail_input("{}: at [{}, {}]: {} is no zero point 0 to 15 times the scale {}", where(source, names.zeros), g, o,
+                   value, scale);
+      weight.zeros[static_cast<size_t>(o * groups + g)] = static_cast<uint8_t>(rounded);
+    }
+  }
+}
+
+// A tensor of 16- or 32-bit words that are made when they are written.
+template <typename Make>
+TensorToWrite tensor(std::string name, DType type, std::vector<int64_t> shape, Make make) {
+  return {std::move(name), type, std::move(shape), [make](const std::function<void(const void*, size_t)>& sink) {
+            const auto values = make();
+            sink(values.data(), values.size() * sizeof(values[0]));
+          }};
+}
+
+std::vector<uint16_t> as_f16(const std::vector<float>& values) {
+  std::vector<uint16_t> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), f32_to_f16);
+  return out;
+}
+
+}  // namespace
+
+void check_rotation(const PairRotation& rotation, const std::string& place, const std::string& name) {
+  const int64_t g = rotation.group_size;
+  if (g < 2 || g > kMaxGroup || g % 2 != 0 || rotation.in % g != 0)
+    fail_input("{}: {}: groups of {} channels do not divide {} inputs", place, name, g, rotation.in);
+  for (int64_t r = 0; r < rotation.rounds; ++r) {
+    for (int64_t begin = 0; begin < rotation.in; begin += g) {
+      bool seen[kMaxGroup] = {};
+      for (int64_t k = 0; k < g; ++k) {
+        const int16_t channel = rotation.pairs[static_cast<size_t>(r * rotation.in + begin + k)];
+        if (channel < 0 || channel >= g)
+          fail_input("{}: {}: round {}, group {}: expected channels 0 to {}, found {}", place, name, r, begin / g,
+                     g - 1, channel);
+        if (seen[channel])
+          fail_input("{}: {}: round {}, group {}: channel {} is in two pairs; expected each channel in one", place,
+                     name, r, begin / g, channel);
+        seen[channel] = true;
+      }
+    }
+  }
+}
+
+Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias) {
+  const Names names = names_of(source, name);
+  if (out <= 0 || out % 8 != 0 || in <= 0 || in % kMinGroup != 0)
+    fail_input(
+        "{}: a 4-bit weight needs outputs in multiples of 8 and inputs in multiples of {}; the model asks for "
+        "[{}, {}]",
+        where(source, names.qweight), kMinGroup, out, in);
+  Paro4Weight weight;
+  weight.in = in;
+  weight.out = out;
+  const LoadedTensor words = names.older ? load_typed(source, names.qweight, DType::kI16, {out / 4, in})
+                                         : load_typed(source, names.qweight, DType::kI32, {in, out / 8});
+  weight.group_size = read_group_size(source, names, out, in);
+  const int64_t groups = in / weight.group_size;
+  const std::vector<float> scales = load_floats(source, names.scales, {groups, out});
+  weight.scales.resize(scales.size());
+  for (int64_t g = 0; g < groups; ++g)
+    for (int64_t o = 0; o < out; ++o)
+      weight.scales[static_cast<size_t>(o * groups + g)] = scales[static_cast<size_t>(g * out + o)];
+  weight.codes.resize(static_cast<size_t>(out * in));
+  weight.zeros.resize(static_cast<size_t>(out * groups));
+  if (names.older) {
+    unpack_older_words(words.view.data, in, out, weight.codes.data());
+    read_scaled_zeros(source, names, weight);
+  } else {
+    unpack_words(words.view.data, in, out, weight.codes.data());
+    const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+    unpack_words(zeros.view.data, groups, out, weight.zeros.data());
+  }
+  weight.rotation = read_rotation(source, names, in, weight.group_size);
+  // The original writes a bias wherever the source model has one; one that the family does not know is an error.
+  if (bias)
+    weight.bias = load_floats(source, names.bias, {out});
+  else if (source.has(names.bias))
+    fail_input("{}: a bias is there; the model's configuration says there is none", where(source, names.bias));
+  return weight;
+}
+
+std::vector<TensorToWrite> paro4_tensors(const std::string& name, const Paro4Weight& weight) {
+  PARO_CHECK(weight.rotation != nullptr && weight.out % 8 == 0 && weight.rotation->in == weight.in);
+  // One copy that all the writers share: the tensors may outlive the weight.
+  const auto w = std::make_shared<const Paro4Weight>(weight);
+  const int64_t groups = w->in / w->group_size;
+  const int64_t rounds = w->rotation->rounds;
+  std::vector<TensorToWrite> tensors;
+  tensors.push_back(tensor(name + ".qweight", DType::kI32, {w->in, w->out / 8},
+                           [w] { return pack_words(w->codes.data(), w->in, w->out); }));
+  tensors.push_back(tensor(name + ".qzeros", DType::kI32, {groups, w->out / 8},
+                           [w, groups] { return pack_words(w->zeros.data(), groups, w->out); }));
+  tensors.push_back(tensor(name + ".scales", DType::kF16, {groups, w->out}, [w, groups] {
+    std::vector<uint16_t> scales(w->scales.size());
+    for (int64_t o = 0; o < w->out; ++o)
+      for (int64_t g = 0; g < groups; ++g)
+        scales[static_cast<size_t>(g * w->out + o)] = f32_to_f16(w->scales[static_cast<size_t>(o * groups + g)]);
+    return scales;
+  }));
+  tensors.push_back(
+      tensor(name + ".theta", DType::kF16, {rounds, w->in / 2}, [w] { return as_f16(w->rotation->theta); }));
+  tensors.push_back(tensor(name + ".pairs", DType::kI16, {rounds, w->in}, [w] { return w->rotation->pairs; }));
+  tensors.push_back(
+      tensor(name + ".channel_scales", DType::kF16, {1, w->in}, [w] { return as_f16(w->rotation->channel_scales); }));
+  if (!w->bias.empty())
+    tensors.push_back(tensor(name + ".bias", DType::kF16, {w->out}, [w] { return as_f16(w->bias); }));
+  return tensors;
+}
+
+}  // namespace paro

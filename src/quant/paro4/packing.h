@@ -1,0 +1,21 @@
+// Bit packing of the public ParoQuant layout (and the older one): words to codes and back. No files, no checks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace paro {
+
+/// Column inside its word of 8 that nibble p holds.
+constexpr int kNibbleColumn[8] = {0, 2, 4, 6, 1, 3, 5, 7};
+
+/// words: little-endian I32 [rows, columns/8], not necessarily aligned -> values [columns, rows] (transposed), 0..15.
+void unpack_words(const std::byte* words, int64_t rows, int64_t columns, uint8_t* values);
+/// values [columns, rows] -> words [rows, columns/8]; columns a multiple of 8.
+std::vector<uint32_t> pack_words(const uint8_t* values, int64_t rows, int64_t columns);
+
+/// Older layout: I16 [columns/4, rows], nibble p of word (w, r) is column 4w + p -> values [columns, rows].
+void unpack_older_words(const std::byte* words, int64_t rows, int64_t columns, uint8_t* values);
+
+}  // namespace paro
