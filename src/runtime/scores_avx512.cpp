@@ -1,0 +1,7 @@
+#include "runtime/scores_loops.h"
+
+namespace paro::scores {
+
+const Variant kAvx512 = {row_sum_loop, weighted_difference_loop};
+
+}  // namespace paro::scores
