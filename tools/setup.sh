@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make git python3
-  nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libfmt-dev libopenblas-dev
+  nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libssl-dev libfmt-dev libopenblas-dev
   libgtest-dev libgmock-dev libbenchmark-dev "$@")
 
 if ! command -v dpkg-query > /dev/null; then

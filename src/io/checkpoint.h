@@ -16,13 +16,13 @@
 namespace paro {
 
 struct Checkpoint {
-  std::string name;             // what the user typed
-  std::filesystem::path path;   // folder or GGUF file
-  Json config;                  // config.json (or the equivalent made from GGUF metadata)
-  Json generation_config;       // null when there is none
-  Json tokenizer_config;        // null when there is none
-  Json tokenizer_json;          // null when there is none; for a GGUF: converted
-  std::string chat_template;    // empty when there is none
+  std::string name;            // what the user typed
+  std::filesystem::path path;  // folder or GGUF file
+  Json config;                 // config.json (or the equivalent made from GGUF metadata)
+  Json generation_config;      // null when there is none
+  Json tokenizer_config;       // null when there is none
+  Json tokenizer_json;         // null when there is none; for a GGUF: converted
+  std::string chat_template;   // empty when there is none
   std::shared_ptr<const WeightSource> weights;
 
   /// Where config errors are said to be ("DIR/config.json").

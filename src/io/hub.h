@@ -8,10 +8,10 @@
 namespace paro {
 
 struct HubOptions {
-  std::string endpoint;               // HF_ENDPOINT, else the public hub
-  std::filesystem::path cache;        // HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
-  std::string token;                  // HF_TOKEN
-  bool offline = false;               // --offline, HF_HUB_OFFLINE=1: only the cache
+  std::string endpoint;         // HF_ENDPOINT, else the public hub
+  std::filesystem::path cache;  // HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
+  std::string token;            // HF_TOKEN
+  bool offline = false;         // --offline, HF_HUB_OFFLINE=1: only the cache
   static HubOptions from_environment();
 };
 
