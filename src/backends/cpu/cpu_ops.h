@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "model/model.h"
 #include "model/ops.h"
@@ -12,13 +14,32 @@ namespace paro {
 struct CpuOptions {
   int threads = 0;  // 0: physical cores
   Activations activations = Activations::kInt8;
+  bool profile = false;  // time every operation
 };
 
-/// f32 activations; any CpuLinear as weights.
+/// f32 activations; any CpuLinear as weights. One step at a time: an op set is not for several threads.
 std::unique_ptr<Ops> make_cpu_ops(const CpuOptions& options = {});
 /// Weights stay mapped or are packed for the kernels; `quantization` of the model's config.
 std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization);
-/// f16 keys and values for `capacity` positions. Memory is reserved, and touched as it fills.
+/// f16 keys and values for `capacity` positions. Memory is reserved, and touched as it fills; Error{kLimit} when the
+/// system cannot promise it.
 std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity);
+
+/// One operation's share since the op set was made or reset.
+struct OpProfile {
+  std::string name;
+  int64_t calls = 0;
+  double seconds = 0.0;
+  int64_t bytes = 0;  // of weights, tables and caches read; not activations
+};
+
+// Of an op set that make_cpu_ops made (Error{kDefect} otherwise).
+/// In the order of execution; empty unless CpuOptions::profile.
+std::vector<OpProfile> profile_of(const Ops& ops);
+void reset_profile(Ops& ops);
+/// Scratch memory reserved so far.
+int64_t arena_bytes(const Ops& ops);
+/// The pool its operations run on (between steps others may use it), its size the number of threads.
+ThreadPool& thread_pool_of(Ops& ops);
 
 }  // namespace paro

@@ -1,0 +1,76 @@
+// Softmax attention of one KV head over cached keys and values. Two kernels: a few queries over a chunk of positions
+// (decode: reads the f16 cache once, straight from memory) and many query rows over all their positions (prefill:
+// blocks widened to f32 once, register-blocked products, running softmax). Queries, scores and probabilities are f32.
+// Knows no batch, no thread: backends/cpu/attention.cpp cuts the work.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/cpu.h"
+
+namespace paro {
+
+/// Positions whose keys lie together, transposed.
+inline constexpr int64_t kKeyBlock = 16;
+/// Longest chunk of attend_chunk.
+inline constexpr int64_t kAttentionChunk = 256;
+
+/// Row length of values and outputs: head_dim rounded up; the rest of a row is 0.
+inline int64_t padded_head_dim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
+
+/// One layer's cache of one KV head, f16 bits.
+struct KvHead {
+  uint16_t* k = nullptr;  // [positions / 16][head_dim][16]
+  uint16_t* v = nullptr;  // [positions][padded_head_dim]
+  int64_t head_dim = 0;
+};
+
+/// A few queries, each over the positions [first[i], last[i]] within [begin, end).
+struct AttentionChunk {
+  KvHead cache;
+  const float* q = nullptr;  // [queries, head_dim], already scaled
+  int64_t queries = 0;
+  const int64_t* first = nullptr;  // [queries]
+  const int64_t* last = nullptr;   // [queries]
+  int64_t begin = 0;               // multiple of kKeyBlock
+  int64_t end = 0;                 // at most begin + kAttentionChunk
+  float* scores = nullptr;         // scratch [queries, kAttentionChunk]
+  // Results: with m = largest score, out = sum_j exp(s_j - m) v_j and sum = sum_j exp(s_j - m). A query that sees
+  // nothing of the chunk gets m = -inf, sum = 0, out = 0.
+  float* max = nullptr;  // [queries]
+  float* sum = nullptr;  // [queries]
+  float* out = nullptr;  // [queries, padded_head_dim]
+};
+
+/// Query rows over the positions [first[i], last[i]] of each; first and last do not fall from row to row.
+struct AttentionRows {
+  KvHead cache;
+  const float* q = nullptr;  // [rows, head_dim], already scaled
+  int64_t rows = 0;
+  const int64_t* first = nullptr;  // [rows]
+  const int64_t* last = nullptr;   // [rows], at least first
+  float* scratch = nullptr;        // [attention_scratch(rows, head_dim)]
+  float* const* out = nullptr;     // [rows] -> [head_dim]
+};
+
+/// Floats of scratch memory that attend_rows needs.
+int64_t attention_scratch(int64_t rows, int64_t head_dim);
+
+struct AttentionKernels {
+  Isa isa;
+  /// Writes k and v [head_dim] of one position, rounded to f16; beyond its range the largest finite value.
+  void (*store_position)(const KvHead& cache, int64_t position, const float* k, const float* v);
+  void (*attend_chunk)(const AttentionChunk& chunk);
+  void (*attend_rows)(const AttentionRows& rows);
+};
+
+extern const AttentionKernels attention_reference, attention_avx2, attention_avx512;
+std::span<const AttentionKernels> attention_variants();
+
+/// Joins `chunks` results of the same queries (arrays as in AttentionChunk, chunk-major) in order:
+/// out[i] = the softmax average, [head_dim].
+void merge_chunks(const float* max, const float* sum, const float* partial, int64_t chunks, int64_t queries,
+                  int64_t head_dim, float* const* out);
+
+}  // namespace paro

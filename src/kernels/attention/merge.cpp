@@ -1,0 +1,31 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/attention/attention.h"
+#include "kernels/attention/layout.h"
+
+namespace paro {
+
+int64_t attention_scratch(int64_t rows, int64_t head_dim) { return RowsScratch::floats(rows, head_dim); }
+
+void merge_chunks(const float* max, const float* sum, const float* partial, int64_t chunks, int64_t queries,
+                  int64_t head_dim, float* const* out) {
+  const int64_t stride = padded_head_dim(head_dim);
+  for (int64_t i = 0; i < queries; ++i) {
+    float largest = -std::numeric_limits<float>::infinity();
+    for (int64_t c = 0; c < chunks; ++c) largest = std::max(largest, max[c * queries + i]);
+    float total = 0.0f;
+    std::fill_n(out[i], head_dim, 0.0f);
+    for (int64_t c = 0; c < chunks; ++c) {
+      const float weight = std::exp(max[c * queries + i] - largest);
+      total += weight * sum[c * queries + i];
+      const float* from = partial + (c * queries + i) * stride;
+      for (int64_t d = 0; d < head_dim; ++d) out[i][d] += weight * from[d];
+    }
+    const float factor = 1.0f / total;
+    for (int64_t d = 0; d < head_dim; ++d) out[i][d] *= factor;
+  }
+}
+
+}  // namespace paro

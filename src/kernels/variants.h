@@ -1,0 +1,27 @@
+// Choosing a kernel's variant: each operation has one list of variants (tables of function pointers, kReference first,
+// best last); what runs is decided once, at start. Tests and benches walk the same lists.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include "base/cpu.h"
+
+namespace paro {
+
+/// The best variant that `isa` includes (kAvx512Vnni includes kAvx512 and so on; kNeon only itself).
+template <typename Variant>
+const Variant& variant_for(std::span<const Variant> variants, Isa isa) {
+  const Variant* best = &variants.front();
+  for (const Variant& variant : variants)
+    if (variant.isa == isa || (isa != Isa::kNeon && variant.isa <= isa)) best = &variant;
+  return *best;
+}
+
+/// Whether this processor can run kernels written for `isa`.
+inline bool isa_supported(Isa isa) {
+  const auto& isas = supported_isas();
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
+}
+
+}  // namespace paro
