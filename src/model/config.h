@@ -16,14 +16,14 @@ struct RopeConfig {
   Scaling scaling = Scaling::kNone;
   double theta = 10000.0;
   double factor = 1.0;
-  double low_freq_factor = 1.0;    // llama3
-  double high_freq_factor = 4.0;   // llama3
-  double beta_fast = 32.0;         // yarn
-  double beta_slow = 1.0;          // yarn
-  double attention_factor = 0.0;   // yarn: multiplies cos and sin; 0: derived from factor (mscale considered)
-  double mscale = 0.0;             // yarn
-  double mscale_all_dim = 0.0;     // yarn
-  bool truncate = true;            // yarn: correction range rounded to whole dimensions
+  double low_freq_factor = 1.0;   // llama3
+  double high_freq_factor = 4.0;  // llama3
+  double beta_fast = 32.0;        // yarn
+  double beta_slow = 1.0;         // yarn
+  double attention_factor = 0.0;  // yarn: multiplies cos and sin; 0: derived from factor (mscale considered)
+  double mscale = 0.0;            // yarn
+  double mscale_all_dim = 0.0;    // yarn
+  bool truncate = true;           // yarn: correction range rounded to whole dimensions
   int64_t original_max_positions = 0;
 };
 
@@ -36,9 +36,9 @@ struct QuantizationConfig {
 };
 
 struct ModelConfig {
-  std::string family;         // model_type: "llama", "qwen3", ...
+  std::string family;  // model_type: "llama", "qwen3", ...
   int64_t vocab_size = 0;
-  int64_t dim = 0;            // hidden_size
+  int64_t dim = 0;  // hidden_size
   int64_t layers = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;
@@ -50,11 +50,11 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
-  bool head_norm = false;     // RMSNorm over each head of q and k (Qwen 3)
+  bool head_norm = false;  // RMSNorm over each head of q and k (Qwen 3)
   RopeConfig rope;
-  std::vector<bool> layer_has_rope;    // [layers]; SmolLM3 leaves some out
-  std::vector<int64_t> layer_window;   // [layers]; sliding-window width, 0: full attention
-  std::vector<int32_t> eos_ids;        // of config.json; generation_config.json may add
+  std::vector<bool> layer_has_rope;   // [layers]; SmolLM3 leaves some out
+  std::vector<int64_t> layer_window;  // [layers]; sliding-window width, 0: full attention
+  std::vector<int32_t> eos_ids;       // of config.json; generation_config.json may add
   QuantizationConfig quantization;
 };
 

@@ -36,7 +36,7 @@ struct Segment {
 
 /// What one step runs over: rows = sum of the segments' rows.
 struct Batch {
-  std::span<const int32_t> ids;       // [rows]
+  std::span<const int32_t> ids;  // [rows]
   std::span<const Segment> segments;
   int64_t rows() const { return static_cast<int64_t>(ids.size()); }
 };
@@ -47,10 +47,10 @@ struct AttentionSpec {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  float scale = 0.0f;             // of q k^T, usually 1 / sqrt(head_dim)
-  int64_t window = 0;             // keys seen: positions p - window + 1 .. p; 0: all
-  const Rope* rope = nullptr;     // nullptr: no position encoding in this layer
-  const Vector* q_norm = nullptr; // per-head RMSNorm, [head_dim]
+  float scale = 0.0f;              // of q k^T, usually 1 / sqrt(head_dim)
+  int64_t window = 0;              // keys seen: positions p - window + 1 .. p; 0: all
+  const Rope* rope = nullptr;      // nullptr: no position encoding in this layer
+  const Vector* q_norm = nullptr;  // per-head RMSNorm, [head_dim]
   const Vector* k_norm = nullptr;
   float norm_eps = 0.0f;
 };

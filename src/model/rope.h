@@ -19,7 +19,8 @@ class Rope {
   int64_t half() const { return static_cast<int64_t>(inverse_frequencies_.size()); }
 
  private:
-  std::vector<double> frequencies_for(int64_t length) const;
+  /// Dynamic scaling: what each frequency is multiplied with on top of the one before it; 1 otherwise.
+  double dynamic_stretch(int64_t length) const;
 
   RopeConfig config_;
   int64_t head_dim_;
