@@ -82,16 +82,22 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes) {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  temporary_ = path_;
-  temporary_ += fmt::format(".partial-{}", ::getpid());
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  struct stat status = {};
+  // A device or pipe (/dev/stdout) is written to, not replaced.
+  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    temporary_ = path_;
+    temporary_ += fmt::format(".partial-{}", ::getpid());
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  }
   if (fd_ < 0) fail_write(path_, errno);
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(const void* data, size_t size) {
@@ -111,9 +117,10 @@ void AtomicFile::write(const void* data, size_t size) {
 void AtomicFile::commit() {
   PARO_CHECK(fd_ >= 0);
   // A full disk may only be reported here.
-  if (::fsync(fd_) != 0) fail_write(path_, errno);
+  if (::fsync(fd_) != 0 && !temporary_.empty()) fail_write(path_, errno);
   ::close(fd_);
   fd_ = -1;
+  if (temporary_.empty()) return;
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
     const int code = errno;
     ::unlink(temporary_.c_str());

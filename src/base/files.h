@@ -34,7 +34,8 @@ class MappedFile {
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 30);
 
 /// Writes next to `path` under a temporary name; commit() flushes and renames. Destroyed without commit, the
-/// temporary file is removed. Throws Error{kLimit} when the disk is full, Error{kInput} when it cannot be written.
+/// temporary file is removed. A device or pipe (/dev/stdout) is written to directly. Throws Error{kLimit} when the disk
+/// is full, Error{kInput} when it cannot be written.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
