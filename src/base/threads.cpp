@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -18,9 +19,14 @@
 namespace paro {
 namespace {
 
-// Between two layers the next loop comes within microseconds: a short spin saves the two context switches, and a
-// sleeping pool burns nothing between requests.
-constexpr int kSpins = 20000;
+// Between two loops of a layer the next one comes within microseconds, between two tokens within less than a
+// millisecond: spinning that long saves the two context switches (about 5 us each), and a pool without work sleeps.
+constexpr std::chrono::microseconds kSpin{200};
+// With more threads than cores a spinning thread only keeps another one from its work.
+constexpr std::chrono::microseconds kCrowdedSpin{2};
+// How long the caller waits for a body that has begun elsewhere before it offers its core.
+constexpr std::chrono::microseconds kPolite{20};
+constexpr int kPausesBetweenLooks = 32;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -30,22 +36,48 @@ inline void pause() {
 #endif
 }
 
+/// Spins until ready() or `limit` has passed; returns ready().
+template <typename Ready>
+bool spin(std::chrono::microseconds limit, const Ready& ready) {
+  if (ready()) return true;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < kPausesBetweenLooks; ++i) {
+      pause();
+      if (ready()) return true;
+    }
+  } while (std::chrono::steady_clock::now() - start < limit);
+  return ready();
+}
+
 }  // namespace
 
+// A loop is a new generation. Whoever moves a worker's `claimed` to it runs that worker's body: the worker itself, or
+// the caller, when it is done with its own before the worker has woken up. So a loop never waits for a thread that the
+// system has not scheduled yet, only for bodies that have begun.
 struct ThreadPool::State {
-  std::vector<std::thread> workers;
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::atomic<uint64_t> generation{0};
-  std::atomic<int> pending{0};
+  struct alignas(64) Worker {
+    std::atomic<uint64_t> claimed{0};
+    std::thread thread;
+  };
+
+  explicit State(int worker_count) : workers(static_cast<size_t>(worker_count)) {}
+
+  std::vector<Worker> workers;
+  std::chrono::microseconds spin_limit = kSpin;
+  alignas(64) std::atomic<uint64_t> generation{0};
   std::atomic<bool> stop{false};
   void (*function)(void*, int) = nullptr;
   void* context = nullptr;
-  std::exception_ptr error;
-  std::mutex error_mutex;
-  std::atomic<int64_t> next{0};
+  alignas(64) std::atomic<int> pending{0};
+  std::atomic<int> sleepers{0};
+  alignas(64) std::atomic<int64_t> next{0};
   int64_t count = 0;
   int64_t grain = 1;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::mutex error_mutex;
+  std::exception_ptr error;
 
   void call(int thread) {
     try {
@@ -56,39 +88,62 @@ struct ThreadPool::State {
     }
   }
 
+  bool claim(Worker& worker, uint64_t wanted) {
+    uint64_t last = worker.claimed.load(std::memory_order_relaxed);
+    return last < wanted && worker.claimed.compare_exchange_strong(last, wanted, std::memory_order_acq_rel);
+  }
+
   void work(int thread) {
+    Worker& worker = workers[static_cast<size_t>(thread) - 1];
     uint64_t seen = 0;
+    const auto changed = [&] { return generation.load(std::memory_order_acquire) != seen; };
     while (true) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen; ++i) pause();
-      if (generation.load(std::memory_order_acquire) == seen) {
+      if (!spin(spin_limit, changed)) {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
+        sleepers.fetch_add(1, std::memory_order_seq_cst);
+        wake.wait(lock, [&] { return generation.load(std::memory_order_seq_cst) != seen; });
+        sleepers.fetch_sub(1, std::memory_order_relaxed);
       }
       seen = generation.load(std::memory_order_acquire);
       if (stop) return;
+      if (!claim(worker, seen)) continue;
       call(thread);
       pending.fetch_sub(1, std::memory_order_acq_rel);
     }
   }
 
-  void publish() {
-    {
-      const std::lock_guard lock(mutex);
-      generation.fetch_add(1, std::memory_order_acq_rel);
+  uint64_t publish() {
+    const uint64_t next_generation = generation.load(std::memory_order_relaxed) + 1;
+    generation.store(next_generation, std::memory_order_seq_cst);
+    if (sleepers.load(std::memory_order_seq_cst) > 0) {
+      { const std::lock_guard lock(mutex); }  // a worker between its look and its wait gets there first
+      wake.notify_all();
     }
-    wake.notify_all();
+    return next_generation;
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
-  if (threads <= 0) threads = physical_cores();
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->work(i); });
+ThreadPool::ThreadPool(int threads) {
+  const int cores = physical_cores();
+  if (threads <= 0) threads = cores;
+  state_ = std::make_unique<State>(threads - 1);
+  if (threads > cores) state_->spin_limit = kCrowdedSpin;
+  try {
+    for (int i = 1; i < threads; ++i)
+      state_->workers[static_cast<size_t>(i) - 1].thread = std::thread([s = state_.get(), i] { s->work(i); });
+  } catch (const std::system_error& failure) {
+    stop_workers();
+    fail_limit("cannot start {} threads: {}", threads, failure.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop_workers(); }
+
+void ThreadPool::stop_workers() {
   state_->stop = true;
   state_->publish();
-  for (auto& worker : state_->workers) worker.join();
+  for (auto& worker : state_->workers)
+    if (worker.thread.joinable()) worker.thread.join();
 }
 
 int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
@@ -98,24 +153,23 @@ void ThreadPool::run_erased(void (*function)(void*, int), void* context) {
   s.function = function;
   s.context = context;
   s.error = nullptr;
-  if (!s.workers.empty()) {
-    s.pending.store(static_cast<int>(s.workers.size()), std::memory_order_release);
-    s.publish();
-  }
+  s.pending.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
+  const uint64_t generation = s.workers.empty() ? 0 : s.publish();
   s.call(0);
-  for (int i = 0; s.pending.load(std::memory_order_acquire) != 0; ++i) {
-    if (i < kSpins)
-      pause();
-    else
-      std::this_thread::yield();
+  for (size_t i = 0; i < s.workers.size(); ++i) {
+    if (!s.claim(s.workers[i], generation)) continue;
+    s.call(static_cast<int>(i) + 1);
+    s.pending.fetch_sub(1, std::memory_order_relaxed);
   }
+  const auto finished = [&] { return s.pending.load(std::memory_order_acquire) == 0; };
+  while (!spin(kPolite, finished)) std::this_thread::yield();
   if (s.error) std::rethrow_exception(s.error);
 }
 
 void ThreadPool::begin_ranges(int64_t count, int64_t grain) {
   state_->count = count;
   state_->grain = grain < 1 ? 1 : grain;
-  state_->next.store(0, std::memory_order_release);
+  state_->next.store(0, std::memory_order_relaxed);
 }
 
 bool ThreadPool::next_range(int64_t& begin, int64_t& end) {
