@@ -27,13 +27,15 @@ struct CpuContext {
   Activations activations = Activations::kInt8;
 };
 
-/// An input made ready for one or more weights (rotated, quantized); memory in the context's arena.
+/// An input made ready for one or more weights (rotated, quantized); memory in the context's arena, or the caller's x
+/// where nothing had to be done. Either `x` or `q` is set.
 struct PreparedInput {
-  const float* x = nullptr;   // [rows, in] f32, in the weight's own basis (rotated where it has a rotation)
-  const int8_t* q = nullptr;  // [rows, in] int8 in the layout the kernels want; nullptr when not quantized
-  const float* scales = nullptr;  // of q, [rows, groups]
-  const int32_t* sums = nullptr;  // of q over each group, [rows, groups]
+  const float* x = nullptr;       // [rows, in] f32, in the weight's own basis (rotated where it has a rotation)
+  const int8_t* q = nullptr;      // int8 and its company in the layout of Int8Rows (kernels/rotate/rotate.h)
+  const float* scales = nullptr;  // of q, [groups][rows rounded up to lanes]
+  const int32_t* sums = nullptr;  // of q over each group, [groups][rows rounded up to lanes]
   int64_t rows = 0;
+  int64_t lanes = 1;  // rows that q interleaves
 };
 
 class CpuLinear : public Linear {

@@ -1,0 +1,10 @@
+#include "kernels/vec/avx2.h"
+
+#include "kernels/dense/dense_lanes.h"
+#include "kernels/dense/variants.h"
+
+namespace paro {
+
+const DenseKernels kDenseAvx2{Isa::kAvx2, kPanelOutputs, few_rows, many_rows};
+
+}  // namespace paro

@@ -1,0 +1,47 @@
+// Products with plain f16, bf16 and f32 weights that stay where they are (mapped, aligned or not): y = x W^T + bias.
+// Few rows: weights read once, inputs in the lanes. Many rows: panels converted to f32 and shared.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/dtype.h"
+
+namespace paro {
+
+/// W [out, in], row-major; kF16, kBF16 or kF32.
+struct DenseWeight {
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t in = 0;
+  int64_t out = 0;
+};
+
+/// Inputs of one block of the many-rows kernel.
+constexpr int64_t kDenseBlock = 128;
+/// Rows up to which the few-rows kernel is faster.
+constexpr int64_t kDenseFewRows = 8;
+
+struct DenseKernels {
+  Isa isa;
+  int64_t grain;  // ranges of outputs should begin at multiples of it
+
+  /// x [rows, in], rows <= kDenseFewRows -> y [rows, out] for outputs [out_begin, out_end); bias [out] or null.
+  void (*few_rows)(const DenseWeight& weight, const float* x, int64_t rows, int64_t out_begin, int64_t out_end,
+                   const float* bias, float* y);
+  /// x [blocks of kDenseBlock inputs][rows][inputs of the block], the last block shorter.
+  void (*many_rows)(const DenseWeight& weight, const float* x, int64_t rows, int64_t row_begin, int64_t row_end,
+                    int64_t out_begin, int64_t out_end, const float* bias, float* y);
+};
+
+/// Compiled variants, those included that this processor cannot run (see supported_isas()).
+const std::vector<DenseKernels>& dense_variants();
+/// The variant of `isa`, or the best below it.
+const DenseKernels& dense_kernels(Isa isa);
+
+/// x [rows, in] -> blocked [in / block][rows][block] for inputs [begin, end), begin a multiple of block.
+void block_inputs(const float* x, int64_t rows, int64_t in, int64_t block, int64_t begin, int64_t end, float* blocked);
+
+}  // namespace paro

@@ -1,0 +1,33 @@
+#include "kernels/dense/variants.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace paro {
+
+const std::vector<DenseKernels>& dense_variants() {
+  static const std::vector<DenseKernels> variants {
+    kDenseReference,
+#if defined(__x86_64__)
+        kDenseAvx2, kDenseAvx512,
+#endif
+  };
+  return variants;
+}
+
+const DenseKernels& dense_kernels(Isa isa) {
+  const DenseKernels* best = &dense_variants().front();
+  for (const DenseKernels& variant : dense_variants())
+    if (isa != Isa::kNeon && variant.isa <= isa) best = &variant;
+  return *best;
+}
+
+void block_inputs(const float* x, int64_t rows, int64_t in, int64_t block, int64_t begin, int64_t end, float* blocked) {
+  for (int64_t i = begin; i < end; i += block) {
+    const int64_t depth = std::min(block, in - i);
+    for (int64_t r = 0; r < rows; ++r)
+      std::memcpy(blocked + i * rows + r * depth, x + r * in + i, static_cast<size_t>(depth) * sizeof(float));
+  }
+}
+
+}  // namespace paro

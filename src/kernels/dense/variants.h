@@ -1,0 +1,12 @@
+// The compiled variants of this folder; for variants.cpp only.
+#pragma once
+
+#include "kernels/dense/dense.h"
+
+namespace paro {
+
+extern const DenseKernels kDenseReference;
+extern const DenseKernels kDenseAvx2;
+extern const DenseKernels kDenseAvx512;
+
+}  // namespace paro

@@ -1,0 +1,32 @@
+// Memory for packed weights: 64-byte aligned, on huge pages where the system gives them. Not for scratch (Arena).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace paro {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  /// Zeroed. Throws Error{kLimit} when there is no memory.
+  explicit AlignedBuffer(int64_t bytes);
+  ~AlignedBuffer();
+  AlignedBuffer(AlignedBuffer&& other) noexcept { *this = std::move(other); }
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+
+  uint8_t* data() { return data_; }
+  const uint8_t* data() const { return data_; }
+  int64_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace paro

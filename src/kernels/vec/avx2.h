@@ -1,0 +1,96 @@
+// Eight float lanes and thirty-two bytes. Included only by *avx2.cpp: everything has internal linkage, so that code
+// compiled for one instruction set can never be linked in place of another's.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace paro {
+namespace {
+
+struct Vec {
+  static constexpr int kWidth = 8;
+  using F = __m256;
+  using I = __m256i;
+
+  static F zero() { return _mm256_setzero_ps(); }
+  static F set1(float x) { return _mm256_set1_ps(x); }
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm256_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F fms(F a, F b, F c) { return _mm256_fmsub_ps(a, b, c); }
+  static F load_f16(const void* p) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
+  static F load_bf16(const void* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
+  static F load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+  /// The first n lanes, the others 0.
+  static F load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
+  static float sum(F v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+
+  static I izero() { return _mm256_setzero_si256(); }
+  static I iset1(int32_t x) { return _mm256_set1_epi32(x); }
+  static I iload(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static void istore(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+  static I iadd(I a, I b) { return _mm256_add_epi32(a, b); }
+  static I isub(I a, I b) { return _mm256_sub_epi32(a, b); }
+  static I iand(I a, I b) { return _mm256_and_si256(a, b); }
+  static I ior(I a, I b) { return _mm256_or_si256(a, b); }
+  static I imax(I a, I b) { return _mm256_max_epi32(a, b); }
+  template <int kBits>
+  static I shl(I a) {
+    return _mm256_slli_epi32(a, kBits);
+  }
+  template <int kBits>
+  static I shr(I a) {
+    return _mm256_srli_epi32(a, kBits);
+  }
+  static I bits(F v) { return _mm256_castps_si256(v); }
+  static F from_bits(I v) { return _mm256_castsi256_ps(v); }
+  static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
+  static I round(F v) { return _mm256_cvtps_epi32(v); }  // half to even
+  /// a > b ? x : 0 by lanes, signed.
+  static I select_greater(I a, I b, I x) { return _mm256_and_si256(_mm256_cmpgt_epi32(a, b), x); }
+  /// Products of 16-bit halves, summed in pairs.
+  static I madd16(I a, I b) { return _mm256_madd_epi16(a, b); }
+  static int32_t imax_lanes(I v) {
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+  }
+  static int32_t isum_lanes(I v) {
+    __m128i m = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_add_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+  }
+  /// Low bytes of the lanes, in order.
+  static void store_bytes(void* p, I v) {
+    const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packs_epi16(w, w));
+  }
+  /// tile[i * stride + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
+  static void load_transposed(const float* const* rows, const float* scale, float* tile) {
+    transpose8(rows, scale, tile, kWidth);
+  }
+  static void store_transposed(const float* tile, float* const* rows) { untranspose8(tile, kWidth, rows); }
+
+#include "kernels/vec/transpose8.inc"
+
+ private:
+  static __m256i first(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+};
+
+}  // namespace
+}  // namespace paro

@@ -1,0 +1,87 @@
+// Sixteen float lanes and sixty-four bytes. Included only by *avx512.cpp and *avx512vnni.cpp; internal linkage for
+// the same reason as in vec/avx2.h.
+#pragma once
+
+// GCC 12 takes the undefined pass-through operands of its own intrinsics for uninitialised variables.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include <cstdint>
+
+namespace paro {
+namespace {
+
+struct Vec {
+  static constexpr int kWidth = 16;
+  using F = __m512;
+  using I = __m512i;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set1(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F fms(F a, F b, F c) { return _mm512_fmsub_ps(a, b, c); }
+  static F load_f16(const void* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
+  static F load_bf16(const void* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  }
+  static F load_f32(const void* p) { return _mm512_loadu_ps(p); }
+  /// The first n lanes, the others 0.
+  static F load_first(const float* p, int n) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p);
+  }
+  static float sum(F v) { return _mm512_reduce_add_ps(v); }
+
+  static I izero() { return _mm512_setzero_si512(); }
+  static I iset1(int32_t x) { return _mm512_set1_epi32(x); }
+  static I iload(const void* p) { return _mm512_loadu_si512(p); }
+  static void istore(void* p, I v) { _mm512_storeu_si512(p, v); }
+  static I iadd(I a, I b) { return _mm512_add_epi32(a, b); }
+  static I isub(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I iand(I a, I b) { return _mm512_and_si512(a, b); }
+  static I ior(I a, I b) { return _mm512_or_si512(a, b); }
+  static I imax(I a, I b) { return _mm512_max_epi32(a, b); }
+  template <int kBits>
+  static I shl(I a) {
+    return _mm512_slli_epi32(a, kBits);
+  }
+  template <int kBits>
+  static I shr(I a) {
+    return _mm512_srli_epi32(a, kBits);
+  }
+  static I bits(F v) { return _mm512_castps_si512(v); }
+  static F from_bits(I v) { return _mm512_castsi512_ps(v); }
+  static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  static I round(F v) { return _mm512_cvtps_epi32(v); }  // half to even
+  /// a > b ? x : 0 by lanes, signed.
+  static I select_greater(I a, I b, I x) { return _mm512_maskz_mov_epi32(_mm512_cmpgt_epi32_mask(a, b), x); }
+  /// Products of 16-bit halves, summed in pairs.
+  static I madd16(I a, I b) { return _mm512_madd_epi16(a, b); }
+  static int32_t imax_lanes(I v) { return _mm512_reduce_max_epi32(v); }
+  static int32_t isum_lanes(I v) { return _mm512_reduce_add_epi32(v); }
+  /// Low bytes of the lanes, in order, saturated.
+  static void store_bytes(void* p, I v) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v)); }
+  /// tile[i * 16 + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
+  static void load_transposed(const float* const* rows, const float* scale, float* tile) {
+    transpose8(rows, scale, tile, kWidth);
+    transpose8(rows + 8, scale, tile + 8, kWidth);
+  }
+  static void store_transposed(const float* tile, float* const* rows) {
+    untranspose8(tile, kWidth, rows);
+    untranspose8(tile + 8, kWidth, rows + 8);
+  }
+
+#include "kernels/vec/transpose8.inc"
+};
+
+}  // namespace
+}  // namespace paro

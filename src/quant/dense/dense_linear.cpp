@@ -1,0 +1,108 @@
+#include "quant/dense/dense_linear.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "kernels/dense/dense.h"
+
+namespace paro {
+namespace {
+
+// Weight bytes of one range of outputs: large enough for a stream, small enough to balance the threads.
+constexpr int64_t kRangeBytes = 64 << 10;
+constexpr int64_t kRangeRows = 96;
+
+class DenseLinear : public CpuLinear {
+ public:
+  DenseLinear(LoadedTensor weight, std::vector<float> bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
+    out = weight_.view.shape[0];
+    in = weight_.view.shape[1];
+    view_ = {weight_.view.data, weight_.view.dtype, in, out};
+  }
+
+  bool same_input(const CpuLinear& other) const override {
+    return dynamic_cast<const DenseLinear*>(&other) != nullptr && other.in == in;
+  }
+
+  PreparedInput prepare(const CpuContext&, const float* x, int64_t rows) const override {
+    PreparedInput input;
+    input.x = x;
+    input.rows = rows;
+    return input;
+  }
+
+  void multiply(const CpuContext& context, const PreparedInput& input, float* y) const override {
+    const DenseKernels& kernels = dense_kernels(context.isa);
+    const float* bias = bias_.empty() ? nullptr : bias_.data();
+    if (input.rows <= kDenseFewRows) {
+      const int64_t row_bytes = in * dtype_size(view_.dtype);
+      const int64_t grain = std::max<int64_t>(4, kRangeBytes / row_bytes / 4 * 4);
+      context.pool.parallel_for(out, grain, [&](int64_t begin, int64_t end) {
+        kernels.few_rows(view_, input.x, input.rows, begin, end, bias, y);
+      });
+      return;
+    }
+    const ArenaScope scope(context.arena);
+    float* blocked = context.arena.array<float>(input.rows * in);
+    context.pool.parallel_for(in, kDenseBlock, [&](int64_t begin, int64_t end) {
+      block_inputs(input.x, input.rows, in, kDenseBlock, begin, end, blocked);
+    });
+    const int64_t grain = std::max<int64_t>(kernels.grain, 64);
+    const int64_t ranges = (out + grain - 1) / grain;
+    const int64_t row_ranges = (input.rows + kRangeRows - 1) / kRangeRows;
+    context.pool.parallel_for(ranges * row_ranges, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t row = item / ranges * kRangeRows;
+        const int64_t output = item % ranges * grain;
+        kernels.many_rows(view_, blocked, input.rows, row, std::min(row + kRangeRows, input.rows), output,
+                          std::min(output + grain, out), bias, y);
+      }
+    });
+  }
+
+  int64_t weight_bytes() const override { return weight_.view.bytes(); }
+
+  std::vector<float> dequantize() const override {
+    std::vector<float> values(static_cast<size_t>(out * in));
+    copy_as_f32(weight_.view, 0, out * in, values.data());
+    return values;
+  }
+
+ private:
+  LoadedTensor weight_;
+  std::vector<float> bias_;
+  DenseWeight view_;
+};
+
+}  // namespace
+
+std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const std::string& name, int64_t out,
+                                             int64_t in, bool bias) {
+  const std::string weight = name + ".weight";
+  const TensorInfo& info = source.require(weight, {out, in});
+  if (info.dtype != DType::kF32 && info.dtype != DType::kF16 && info.dtype != DType::kBF16)
+    fail_input("{}: {}: expected type F32, F16 or BF16, found {}", source.place(weight), weight,
+               dtype_name(info.dtype));
+  std::vector<float> values;
+  if (bias) {
+    source.require(name + ".bias", {out});
+    values = source.load_f32(name + ".bias");
+  }
+  auto linear = std::make_unique<DenseLinear>(source.load(weight), std::move(values));
+  linear->name = name;
+  return linear;
+}
+
+std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
+                                             std::vector<float> bias) {
+  PARO_CHECK(static_cast<int64_t>(weight.size()) == out * in);
+  PARO_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out);
+  const auto owner = std::make_shared<const std::vector<float>>(std::move(weight));
+  LoadedTensor tensor;
+  tensor.view = {DType::kF32, {out, in}, reinterpret_cast<const std::byte*>(owner->data())};
+  tensor.owner = owner;
+  return std::make_unique<DenseLinear>(std::move(tensor), std::move(bias));
+}
+
+}  // namespace paro

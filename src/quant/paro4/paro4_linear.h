@@ -1,0 +1,14 @@
+// A ParoQuant linear on the CPU: packed 4-bit weights, the input rotated and (by default) rounded to int8.
+#pragma once
+
+#include <memory>
+
+#include "quant/cpu_linear.h"
+#include "quant/paro4/format.h"
+
+namespace paro {
+
+/// Packs `weight` for the kernels; only the packed form is kept. Equal rotations of several linears share one table.
+std::unique_ptr<CpuLinear> make_paro4_linear(const Paro4Weight& weight, ThreadPool* pool = nullptr);
+
+}  // namespace paro

@@ -1,0 +1,44 @@
+#include "quant/paro4/rotation_cache.h"
+
+#include <mutex>
+#include <string_view>
+#include <unordered_map>
+
+namespace paro {
+namespace {
+
+template <typename T>
+size_t content_hash(const std::vector<T>& values) {
+  return std::hash<std::string_view>{}({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
+}
+
+size_t content_hash(const PairRotation& r) {
+  return content_hash(r.theta) * 31 + content_hash(r.pairs) * 17 + content_hash(r.channel_scales) +
+         static_cast<size_t>(r.in * 1000003 + r.group_size);
+}
+
+}  // namespace
+
+std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& rotation) {
+  static std::mutex mutex;
+  static std::unordered_multimap<size_t, std::weak_ptr<const SharedRotation>> living;
+  const size_t hash = content_hash(rotation);
+  const std::lock_guard lock(mutex);
+  auto [at, end] = living.equal_range(hash);
+  while (at != end) {
+    if (auto found = at->second.lock()) {
+      if (found->rotation == rotation) return found;
+      ++at;
+    } else {
+      at = living.erase(at);
+    }
+  }
+  auto made = std::make_shared<SharedRotation>();
+  made->rotation = rotation;
+  made->tables = make_rotation_tables(rotation.in, rotation.group_size, rotation.rounds, rotation.theta.data(),
+                                      rotation.pairs.data(), rotation.channel_scales.data());
+  living.emplace(hash, made);
+  return made;
+}
+
+}  // namespace paro
