@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/cpu.h"
@@ -37,7 +38,7 @@ struct DenseKernels {
 };
 
 /// Compiled variants, those included that this processor cannot run (see supported_isas()).
-const std::vector<DenseKernels>& dense_variants();
+std::span<const DenseKernels> dense_variants();
 /// The variant of `isa`, or the best below it.
 const DenseKernels& dense_kernels(Isa isa);
 

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/variants.h"
+
 namespace paro {
 
-const std::vector<DenseKernels>& dense_variants() {
+std::span<const DenseKernels> dense_variants() {
   static const std::vector<DenseKernels> variants {
     kDenseReference,
 #if defined(__x86_64__)
@@ -15,12 +17,7 @@ const std::vector<DenseKernels>& dense_variants() {
   return variants;
 }
 
-const DenseKernels& dense_kernels(Isa isa) {
-  const DenseKernels* best = &dense_variants().front();
-  for (const DenseKernels& variant : dense_variants())
-    if (isa != Isa::kNeon && variant.isa <= isa) best = &variant;
-  return *best;
-}
+const DenseKernels& dense_kernels(Isa isa) { return variant_for(dense_variants(), isa); }
 
 void block_inputs(const float* x, int64_t rows, int64_t in, int64_t block, int64_t begin, int64_t end, float* blocked) {
   for (int64_t i = begin; i < end; i += block) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/cpu.h"
@@ -55,7 +56,7 @@ struct Int4Kernels {
 };
 
 /// Compiled variants, those included that this processor cannot run (see supported_isas()).
-const std::vector<Int4Kernels>& int4_variants();
+std::span<const Int4Kernels> int4_variants();
 /// The variant of `isa`, or the best below it.
 const Int4Kernels& int4_kernels(Isa isa);
 

@@ -1,8 +1,10 @@
 #include "kernels/int4/variants.h"
 
+#include "kernels/variants.h"
+
 namespace paro {
 
-const std::vector<Int4Kernels>& int4_variants() {
+std::span<const Int4Kernels> int4_variants() {
   static const std::vector<Int4Kernels> variants {
     kInt4Reference,
 #if defined(__x86_64__)
@@ -12,11 +14,6 @@ const std::vector<Int4Kernels>& int4_variants() {
   return variants;
 }
 
-const Int4Kernels& int4_kernels(Isa isa) {
-  const Int4Kernels* best = &int4_variants().front();
-  for (const Int4Kernels& variant : int4_variants())
-    if (isa != Isa::kNeon && variant.isa <= isa) best = &variant;
-  return *best;
-}
+const Int4Kernels& int4_kernels(Isa isa) { return variant_for(int4_variants(), isa); }
 
 }  // namespace paro

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/cpu.h"
@@ -57,7 +58,7 @@ struct RotateKernels {
 };
 
 /// Compiled variants, those included that this processor cannot run (see supported_isas()).
-const std::vector<RotateKernels>& rotate_variants();
+std::span<const RotateKernels> rotate_variants();
 /// The variant of `isa`, or the best below it. kAvx512Vnni: kAvx512's.
 const RotateKernels& rotate_kernels(Isa isa);
 

@@ -1,8 +1,10 @@
 #include "kernels/rotate/variants.h"
 
+#include "kernels/variants.h"
+
 namespace paro {
 
-const std::vector<RotateKernels>& rotate_variants() {
+std::span<const RotateKernels> rotate_variants() {
   static const std::vector<RotateKernels> variants {
     kRotateReference,
 #if defined(__x86_64__)
@@ -12,11 +14,6 @@ const std::vector<RotateKernels>& rotate_variants() {
   return variants;
 }
 
-const RotateKernels& rotate_kernels(Isa isa) {
-  const RotateKernels* best = &rotate_variants().front();
-  for (const RotateKernels& variant : rotate_variants())
-    if (isa != Isa::kNeon && variant.isa <= isa) best = &variant;
-  return *best;
-}
+const RotateKernels& rotate_kernels(Isa isa) { return variant_for(rotate_variants(), isa); }
 
 }  // namespace paro

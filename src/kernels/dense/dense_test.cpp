@@ -1,0 +1,95 @@
+#include "kernels/dense/dense.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/test_variants.h"
+
+namespace paro {
+namespace {
+
+// A weight whose first byte lies `shift` bytes after an aligned address.
+struct Weight {
+  Weight(DType dtype, int64_t out, int64_t in, int64_t shift, uint32_t seed) : values(random_floats(out * in, seed)) {
+    const auto size = static_cast<size_t>(dtype_size(dtype));
+    // Exactly as long as the weight: a read beyond it is found by the sanitizer.
+    bytes.resize(static_cast<size_t>(shift) + values.size() * size);
+    for (size_t i = 0; i < values.size(); ++i) {
+      std::byte* at = bytes.data() + shift + i * size;
+      if (dtype == DType::kF32) {
+        std::memcpy(at, &values[i], 4);
+        continue;
+      }
+      const uint16_t bits = dtype == DType::kF16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
+      std::memcpy(at, &bits, 2);
+      values[i] = dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+    }
+    view = {bytes.data() + shift, dtype, in, out};
+  }
+  std::vector<float> values;
+  std::vector<std::byte> bytes;
+  DenseWeight view;
+};
+
+void expect_product(const Weight& w, const std::vector<float>& x, const float* bias, const std::vector<float>& y) {
+  const int64_t in = w.view.in, out = w.view.out;
+  for (size_t k = 0; k < y.size(); ++k) {
+    const int64_t r = static_cast<int64_t>(k) / out, o = static_cast<int64_t>(k) % out;
+    double expected = bias == nullptr ? 0.0 : bias[o];
+    double size = std::abs(expected);
+    for (int64_t i = 0; i < in; ++i) {
+      const double term = static_cast<double>(w.values[static_cast<size_t>(o * in + i)]) *
+                          static_cast<double>(x[static_cast<size_t>(r * in + i)]);
+      expected += term;
+      size += std::abs(term);
+    }
+    ASSERT_NEAR(y[k], expected, size * static_cast<double>(in + 1) * 0x1p-24) << "row " << r << " output " << o;
+  }
+}
+
+TEST(DenseKernel, FewRowsOfEveryTypeAgainstDouble) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int64_t in : {1, 7, 8, 15, 33, 64, 100}) {
+      for (int64_t out : {1, 4, 5, 11}) {
+        const Weight w(dtype, out, in, in % 2 == 0 ? 0 : 1, 1);
+        const std::vector<float> bias = random_floats(out, 2);
+        for (int64_t rows : {1, 2, 3, 4, 5, 8}) {
+          const std::vector<float> x = random_floats(rows * in, 3);
+          for_each_variant(dense_variants(), [&](const DenseKernels& kernels) {
+            std::vector<float> y(static_cast<size_t>(rows * out));
+            const float* b = rows % 2 == 0 ? bias.data() : nullptr;
+            kernels.few_rows(w.view, x.data(), rows, 0, out, b, y.data());
+            expect_product(w, x, b, y);
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST(DenseKernel, ManyRowsOfEveryTypeAgainstDouble) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int64_t in : {5, 64, 130, 300}) {
+      for (int64_t out : {3, 16, 37}) {
+        const Weight w(dtype, out, in, in % 2 == 0 ? 0 : 1, 4);
+        const std::vector<float> bias = random_floats(out, 5);
+        for (int64_t rows : {1, 9, 12, 33}) {
+          const std::vector<float> x = random_floats(rows * in, 6);
+          std::vector<float> blocked(x.size());
+          block_inputs(x.data(), rows, in, kDenseBlock, 0, in, blocked.data());
+          for_each_variant(dense_variants(), [&](const DenseKernels& kernels) {
+            std::vector<float> y(static_cast<size_t>(rows * out));
+            const float* b = rows % 2 == 0 ? bias.data() : nullptr;
+            kernels.many_rows(w.view, blocked.data(), rows, 0, rows, 0, out, b, y.data());
+            expect_product(w, x, b, y);
+          });
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace paro
