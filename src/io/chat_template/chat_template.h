@@ -13,9 +13,10 @@
 namespace paro {
 
 struct RenderLimits {
-  int64_t steps = 5'000'000;         // expressions and statements evaluated
-  int64_t output_bytes = 64 << 20;   // rendered text, and any string or list built on the way
-  int64_t depth = 200;               // nesting of expressions (parsing too), macro calls and recursive loops
+  int64_t steps = 5'000'000;        // expressions and statements evaluated
+  int64_t output_bytes = 64 << 20;  // rendered text, and any string or list built on the way
+  int64_t depth = 200;              // nesting of expressions (parsing too), macro calls and recursive loops
+  int64_t now = -1;                 // what strftime_now shows, in seconds since 1970; negative: the clock
 };
 
 class ChatTemplate {
