@@ -9,6 +9,11 @@ HubOptions CommonFlags::hub() const {
 }
 
 // A new command is a file, a declaration in command.h, and a line here.
-std::vector<Command> all_commands() { return {}; }
+std::vector<Command> all_commands() {
+  return {
+      chat_command(),     generate_command(), eval_command(), inspect_command(),
+      tokenize_command(), logits_command(),   pull_command(),
+  };
+}
 
 }  // namespace paro::cli

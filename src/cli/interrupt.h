@@ -1,4 +1,4 @@
-// Ctrl-C: the first one asks whatever runs to stop cleanly, the second one within it ends the program at once.
+// Ctrl-C: the first one asks whatever runs to stop cleanly, one more ends the program at once.
 #pragma once
 
 #include <atomic>
@@ -6,8 +6,9 @@
 
 namespace paro::cli {
 
-/// Handles SIGINT and SIGTERM from now on. Call once, before work that can be interrupted.
-void handle_interrupts();
+/// Handles SIGINT and SIGTERM from now on. The signal number `force_after` (counted since the last clear_interrupt)
+/// ends the program at once.
+void handle_interrupts(int force_after = 2);
 /// True from the first signal on: long loops of the libraries take it as their cancel flag.
 const std::atomic<bool>& interrupt_flag();
 /// Forgets a signal (chat: the answer was stopped, the program goes on).

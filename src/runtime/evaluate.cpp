@@ -94,7 +94,7 @@ class Evaluation {
         options_(options),
         window_(options.window),
         vocab_(student.config().vocab_size),
-        pool_(options.threads) {
+        pool_(thread_pool_of(student.ops())) {
     check(student);
     if (teacher != nullptr) {
       check(*teacher);
@@ -205,7 +205,7 @@ class Evaluation {
   int64_t window_;
   int64_t vocab_;
   int64_t windows_ = 0;
-  ThreadPool pool_;
+  ThreadPool& pool_;
   std::vector<RowResult> results_;
 };
 

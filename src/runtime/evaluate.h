@@ -16,7 +16,6 @@ namespace paro {
 struct EvalOptions {
   int64_t window = 2048;
   int64_t limit_tokens = 0;  // 0: the whole text
-  int threads = 0;           // that score the logits; 0: physical cores
   const std::atomic<bool>* cancel = nullptr;
 };
 

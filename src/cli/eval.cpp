@@ -1,0 +1,121 @@
+// paro eval: tasks that measure a model. One function per task; the measures themselves are in runtime/evaluate.h.
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/output.h"
+#include "runtime/evaluate.h"
+
+namespace paro::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::vector<std::string> tasks;
+  std::vector<std::string> texts;
+  std::string teacher;
+  EvalOptions options;
+  bool json = false;
+};
+
+const std::vector<std::string> kTasks = {"perplexity", "kl"};
+
+std::vector<int32_t> ids_of(const Engine& engine, const Engine* teacher, const std::vector<std::string>& files) {
+  std::vector<std::string> texts;
+  for (const std::string& file : files) texts.push_back(read_file(file));
+  std::vector<int32_t> ids = eval_ids(engine, texts);
+  if (teacher != nullptr && eval_ids(*teacher, texts) != ids) {
+    fail_input("{}: its tokenizer cuts the text into other tokens than that of {}", teacher->checkpoint().name,
+               engine.checkpoint().name);
+  }
+  return ids;
+}
+
+void finish(const PerplexityResult& result) {
+  if (result.cancelled) throw Interrupted{fmt::format("{} windows were done", result.windows)};
+}
+
+int run(Flags& flags, const CommonFlags& common) {
+  const bool kl = std::find(flags.tasks.begin(), flags.tasks.end(), "kl") != flags.tasks.end();
+  if (kl && flags.teacher.empty()) fail_usage("--task kl: --teacher MODEL is needed: the model to compare with");
+  if (!kl && !flags.teacher.empty()) fail_usage("--teacher: only --task kl uses one");
+  const EngineOptions options = flags.model.engine_options(common);
+  const std::unique_ptr<Engine> engine = Engine::load(flags.model.model, options);
+  std::unique_ptr<Engine> teacher;
+  if (kl) {
+    EngineOptions teacher_options = options;
+    teacher_options.ops = engine->shared_ops();
+    teacher = Engine::load(flags.teacher, teacher_options);
+  }
+  const std::vector<int32_t> ids = ids_of(*engine, teacher.get(), flags.texts);
+  flags.options.cancel = &interrupt_flag();
+
+  Json result = {
+      {"model", flags.model.model}, {"task", flags.tasks}, {"text", flags.texts}, {"window", flags.options.window}};
+  std::string text;
+  const auto perplexity = [&](const PerplexityResult& p) {
+    finish(p);
+    result["perplexity"] = p.perplexity;
+    result["tokens"] = p.tokens;
+    result["windows"] = p.windows;
+    result["seconds"] = p.seconds;
+    text += fmt::format("perplexity        {:.4f}\ntokens scored     {} in {} windows of {}\n", p.perplexity, p.tokens,
+                        p.windows, flags.options.window);
+  };
+  if (kl) {
+    const KlResult k = evaluate_kl(*engine, *teacher, ids, flags.options);
+    perplexity(k.student);
+    result["teacher"] = flags.teacher;
+    result["teacher_perplexity"] = k.teacher_perplexity;
+    result["perplexity_ratio"] = k.student.perplexity / k.teacher_perplexity;
+    result["kl_mean"] = k.kl_mean;
+    result["kl_p99"] = k.kl_p99;
+    result["top1_agreement"] = k.top1_agreement;
+    result["positions"] = k.positions;
+    text += fmt::format(
+        "teacher           {:.4f} (ratio {:.4f})\nKL to the teacher {:.5f} nats (99th percentile {:.4f})\n"
+        "same top token    {:.2f} %\n",
+        k.teacher_perplexity, k.student.perplexity / k.teacher_perplexity, k.kl_mean, k.kl_p99,
+        100.0 * k.top1_agreement);
+  } else {
+    perplexity(evaluate_perplexity(*engine, ids, flags.options));
+  }
+  if (flags.json) {
+    write_json(result);
+  } else {
+    write_stdout(text);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command eval_command() {
+  return {"eval", "measure a model: perplexity of a text, KL divergence from a teacher",
+          "paro eval MODEL --task perplexity --text wiki.test.raw\n"
+          "paro eval QUANTIZED --task kl --teacher ORIGINAL --text wiki.test.raw --limit-tokens 32768 --json",
+          [](CLI::App& app, const CommonFlags& common) {
+            const auto flags = std::make_shared<Flags>();
+            flags->model.add(app, false);
+            app.add_option("--task", flags->tasks, "perplexity, kl (with commas between)")
+                ->required()
+                ->delimiter(',')
+                ->allow_extra_args(false)
+                ->check(CLI::IsMember(kTasks));
+            app.add_option("--text", flags->texts, "FILE with plain text (repeatable)")
+                ->required()
+                ->allow_extra_args(false);
+            app.add_option("--teacher", flags->teacher, "MODEL that the divergence is measured from");
+            app.add_option("--window", flags->options.window, "tokens of a window")
+                ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
+                ->capture_default_str();
+            app.add_option("--limit-tokens", flags->options.limit_tokens, "only the first N tokens (0: all)")
+                ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+                ->capture_default_str();
+            app.add_flag("--json", flags->json, "one JSON document");
+            return [flags, &common] { return run(*flags, common); };
+          }};
+}
+
+}  // namespace paro::cli

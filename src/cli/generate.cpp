@@ -1,0 +1,84 @@
+// paro generate: raw completion of a prompt, without a chat template.
+#include "runtime/generate.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/output.h"
+
+namespace paro::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string prompt;
+  int64_t max_tokens = -1;
+  bool no_special = false;
+  bool json = false;
+};
+
+Json document(const Flags& flags, const GenerateResult& result, const SamplingParams& sampling) {
+  return {{"model", flags.model.model},
+          {"text", result.text},
+          {"ids", result.ids},
+          {"finish_reason", finish_name(result.finish)},
+          {"seed", sampling.seed},
+          {"temperature", sampling.temperature},
+          {"prompt_tokens", result.prompt_tokens},
+          {"completion_tokens", result.ids.size()},
+          {"timings",
+           {{"prefill_seconds", result.prefill_seconds},
+            {"prefill_tokens_per_second", result.prefill_rate()},
+            {"decode_seconds", result.decode_seconds},
+            {"decode_tokens_per_second", result.decode_rate()}}}};
+}
+
+int run(const Flags& flags, const CommonFlags& common) {
+  const std::string prompt = prompt_text(flags.prompt);
+  GenerateOptions options;
+  // Sampling is asked for by any of its flags; without them the most likely text is the reproducible answer.
+  const SamplingFlags& s = flags.sampling;
+  const bool sampled = s.top_k || s.top_p || s.min_p || s.seed;
+  options.sampling = s.over({.temperature = sampled ? 1.0 : 0.0});
+  options.max_tokens = flags.max_tokens;
+  options.stop = s.stop;
+  options.ignore_eos = s.ignore_eos;
+  options.cancel = &interrupt_flag();
+  const std::unique_ptr<Engine> engine = flags.model.load(common);
+  const std::vector<int32_t> ids = engine->tokenizer().encode(prompt, !flags.no_special);
+  Sequence sequence(*engine, flags.model.context);
+  if (!flags.json) options.on_text = [](std::string_view piece) { write_stdout(piece); };
+  const GenerateResult result = generate(*engine, sequence, ids, options);
+  if (flags.json) {
+    write_json(document(flags, result, options.sampling));
+  } else {
+    write_stdout("\n");
+    log_info("{} tokens of prompt at {:.1f} tokens/s, {} tokens at {:.1f} tokens/s ({})", result.prompt_tokens,
+             result.prefill_rate(), result.ids.size(), result.decode_rate(), finish_name(result.finish));
+  }
+  if (result.finish == FinishReason::kCancelled) throw Interrupted{};
+  return 0;
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {"generate", "continue a text, without a chat template",
+          "paro generate MODEL --prompt 'Once upon a time' -n 100 --temperature 0.8 --seed 1",
+          [](CLI::App& app, const CommonFlags& common) {
+            const auto flags = std::make_shared<Flags>();
+            flags->model.add(app);
+            app.add_option("-p,--prompt", flags->prompt, "TEXT, @FILE, or - for standard input")->required();
+            app.add_option("-n,--max-tokens", flags->max_tokens, "tokens at most (-1: until the model ends)")
+                ->check(CLI::Range(int64_t{-1}, int64_t{1} << 31))
+                ->capture_default_str();
+            app.add_flag("--no-special", flags->no_special, "no BOS before the prompt");
+            app.add_flag("--json", flags->json, "one JSON document with text, ids, finish_reason and timings");
+            flags->sampling.add(app);
+            return [flags, &common] { return run(*flags, common); };
+          }};
+}
+
+}  // namespace paro::cli
