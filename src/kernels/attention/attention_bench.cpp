@@ -1,0 +1,98 @@
+// Attention kernels beside the limits measured in the same run: multiply-adds of f32 in registers (prefill), reading
+// f16 from memory (decode).
+#include <benchmark/benchmark.h>
+
+#include <string>
+
+#include "kernels/attention/attention.h"
+#include "kernels/test_variants.h"
+
+namespace paro {
+namespace {
+
+struct Cache {
+  Cache(int64_t positions, int64_t head_dim)
+      : k(static_cast<size_t>(positions * head_dim), 0x3000), v(k.size(), 0x3000), head{k.data(), v.data(), head_dim} {}
+  std::vector<uint16_t> k, v;
+  KvHead head;
+};
+
+/// A window of `tokens` in tasks of 96 rows, `heads` queries to a KV head: what the op set runs.
+void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t tokens, int64_t head_dim,
+             int64_t heads) {
+  Cache cache(tokens, head_dim);
+  const int64_t step = 96 / heads;
+  const int64_t queries = step * heads;
+  const std::vector<float> q = random_floats(queries * head_dim, 1, 0.1f);
+  std::vector<float> out(q.size());
+  std::vector<float*> pointers;
+  for (int64_t i = 0; i < queries; ++i) pointers.push_back(out.data() + i * head_dim);
+  std::vector<float> scratch(static_cast<size_t>(attention_scratch(queries, head_dim)));
+  std::vector<int64_t> first(static_cast<size_t>(queries)), last(static_cast<size_t>(queries));
+  int64_t seen = 0;
+  for (auto _ : state) {
+    seen = 0;
+    for (int64_t token = 0; token + step <= tokens; token += step) {
+      for (int64_t i = 0; i < queries; ++i) {
+        last[static_cast<size_t>(i)] = token + i / heads;
+        seen += token + i / heads + 1;
+      }
+      kernels.attend_rows({cache.head, q.data(), queries, first.data(), last.data(), scratch.data(), pointers.data()});
+    }
+  }
+  // Useful operations only: two products over the positions that a row sees.
+  state.counters["flop/s"] =
+      benchmark::Counter(static_cast<double>(seen * head_dim * 4), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// One token after `positions` others, over enough caches to leave the processor's own.
+void decode(benchmark::State& state, const AttentionKernels& kernels, int64_t positions, int64_t head_dim,
+            int64_t heads) {
+  const int64_t bytes = positions * head_dim * 4;
+  const int64_t caches = std::max<int64_t>(1, (int64_t{96} << 20) / bytes);
+  std::vector<Cache> all;
+  for (int64_t i = 0; i < caches; ++i) all.emplace_back(positions, head_dim);
+  for (Cache& cache : all) cache.head = {cache.k.data(), cache.v.data(), head_dim};
+  const std::vector<float> q = random_floats(heads * head_dim, 1, 0.1f);
+  const std::vector<int64_t> first(static_cast<size_t>(heads)), last(static_cast<size_t>(heads), positions - 1);
+  std::vector<float> scores(static_cast<size_t>(heads * kAttentionChunk)), max(static_cast<size_t>(heads)), sum(max);
+  std::vector<float> out(static_cast<size_t>(heads * padded_head_dim(head_dim)));
+  for (auto _ : state) {
+    for (const Cache& cache : all)
+      for (int64_t begin = 0; begin < positions; begin += kAttentionChunk)
+        kernels.attend_chunk({cache.head, q.data(), heads, first.data(), last.data(), begin,
+                              std::min(begin + kAttentionChunk, positions), scores.data(), max.data(), sum.data(),
+                              out.data()});
+  }
+  state.SetBytesProcessed(state.iterations() * caches * bytes);
+}
+
+/// The limit of decode: the same bytes summed by the compiler's own loop.
+void read_limit(benchmark::State& state) {
+  const std::vector<uint64_t> data((size_t{96} << 20) / 8, 1);
+  for (auto _ : state) {
+    uint64_t sums[8] = {};
+    for (size_t i = 0; i < data.size(); i += 8)
+      for (size_t j = 0; j < 8; ++j) sums[j] += data[i + j];
+    benchmark::DoNotOptimize(sums);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(data.size()) * 8);
+}
+BENCHMARK(read_limit);
+
+const bool kRegistered = [] {
+  for_each_variant(attention_variants(), [](const AttentionKernels& kernels) {
+    const std::string isa(isa_name(kernels.isa));
+    for (const auto& [head_dim, heads] : {std::pair<int64_t, int64_t>{64, 1}, {64, 3}, {128, 4}}) {
+      const std::string shape = "/" + std::to_string(head_dim) + "x" + std::to_string(heads) + "/" + isa;
+      for (int64_t tokens : {int64_t{512}, int64_t{2048}})
+        benchmark::RegisterBenchmark(("prefill_" + std::to_string(tokens) + shape).c_str(), prefill, kernels, tokens,
+                                     head_dim, heads);
+      benchmark::RegisterBenchmark(("decode_4096" + shape).c_str(), decode, kernels, int64_t{4096}, head_dim, heads);
+    }
+  });
+  return true;
+}();
+
+}  // namespace
+}  // namespace paro
