@@ -73,7 +73,7 @@ TEST(Safetensors, ReadsShards) {
   const auto source = open_safetensors_folder(kFixtures / "sharded");
   ASSERT_EQ(source->tensors().size(), 6u);
   for (int i = 0; i < 6; ++i) {
-    const std::string name = "layer." + std::to_string(i) + ".weight";
+    const std::string name = fmt::format("layer.{}.weight", i);
     EXPECT_EQ(source->load_f32(name), std::vector<float>(4, static_cast<float>(i)));
     EXPECT_THAT(source->place(name), HasSubstr(i % 2 == 0 ? "model-00001" : "model-00002"));
   }
@@ -164,7 +164,7 @@ TEST(Safetensors, RefusesBadIndexes) {
 TEST(SafetensorsWrite, RoundTripsInOneFileAndInShards) {
   std::vector<TensorToWrite> tensors;
   for (int i = 0; i < 5; ++i)
-    tensors.push_back(tensor_of("t" + std::to_string(i), i % 2 == 0 ? DType::kF16 : DType::kI32, {3, i + 1},
+    tensors.push_back(tensor_of(fmt::format("t{}", i), i % 2 == 0 ? DType::kF16 : DType::kI32, {3, i + 1},
                                 std::string(static_cast<size_t>((i + 1) * 3 * (i % 2 == 0 ? 2 : 4)), 'a' + char(i))));
   for (const int64_t shard_bytes : {int64_t{1} << 30, int64_t{40}, int64_t{1}}) {
     const TestFolder folder;
@@ -190,7 +190,7 @@ TEST(SafetensorsWrite, LeavesNothingBehindWhenTheDiskIsFull) {
   std::vector<TensorToWrite> tensors;
   for (int i = 0; i < 3; ++i)
     tensors.push_back(
-        tensor_of("t" + std::to_string(i), DType::kU8, {i < 2 ? 100 : 100000}, std::string(i < 2 ? 100 : 100000, 'x')));
+        tensor_of(fmt::format("t{}", i), DType::kU8, {i < 2 ? 100 : 100000}, std::string(i < 2 ? 100 : 100000, 'x')));
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   getrlimit(RLIMIT_FSIZE, &before);
