@@ -1,0 +1,27 @@
+// Which channels are rotated against each other: the rounds of perfect matchings of an input's groups.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace paro::calib {
+
+enum class PairKind {
+  kRandom,     // a random perfect matching of each group in each round
+  kButterfly,  // round k: channel i with i xor 2^k; rounds beyond log2(g) stay unused
+};
+
+struct PairRounds {
+  int64_t in = 0;
+  int64_t group_size = 0;
+  int64_t rounds = 0;
+  int64_t used_rounds = 0;     // the first ones; the angles of the others are to stay 0
+  std::vector<int16_t> pairs;  // [rounds, in], channel numbers inside the group, i < j in each pair
+};
+
+/// `rounds` rounds for an input of `in` channels in groups of `group_size` (a power of two for the butterfly).
+/// No rounds at all still gives one unused round, as a file of the public format has at least one.
+/// `seed` decides the random matchings: equal arguments give equal pairs.
+PairRounds make_pairs(PairKind kind, int64_t in, int64_t group_size, int64_t rounds, uint64_t seed);
+
+}  // namespace paro::calib

@@ -1,0 +1,46 @@
+// From weights in the basis they are stored in to 4-bit codes: plain rounding, or rounding that knows the second
+// moments of the input (GPTQ with a clipping search, then coordinate descent).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+#include "calib/numeric/blas.h"
+#include "calib/numeric/kernels.h"
+
+namespace paro::calib {
+
+struct RoundOptions {
+  int64_t group_size = 64;
+  double levels = 15.0;   // 2^bits - 1
+  bool clip = true;       // search for a smaller range by the weighted error
+  double damping = 0.01;  // of the mean of diag(H)
+  int64_t sweeps = 2;     // of coordinate descent after GPTQ
+};
+
+/// Codes of a weight [out, in]; value = (code - zero) * scale.
+struct Rounded {
+  std::vector<uint8_t> codes;  // [out, in]
+  std::vector<uint8_t> zeros;  // [out, in / g]
+  std::vector<float> scales;   // [out, in / g], rounded to f16
+  double loss = 0.0;           // trace of E H E^T, E = value - w (0 for round_to_nearest)
+  double reference = 0.0;      // trace of W H W^T
+};
+
+/// Each value to its nearest code, range = the group's minimum and maximum with 0 included.
+/// w_transposed [in, out]. Infinite weights and scales beyond f16 throw Error{kInput}.
+Rounded round_to_nearest(const std::vector<float>& w_transposed, int64_t out, const RoundOptions& options,
+                         const Kernels& kernels, ThreadPool& pool);
+
+/// GPTQ (arXiv 2210.17323) in natural order over groups; scales chosen group by group on the compensated weights, with
+/// column errors weighted by 1 / U_jj^2; then `sweeps` passes of coordinate descent on the codes. `h` is the second
+/// moment of the input in the same basis. Same errors.
+Rounded round_second_order(const std::vector<float>& w_transposed, int64_t out, const SquareMatrix& h,
+                           const RoundOptions& options, const Kernels& kernels, ThreadPool& pool);
+
+/// sum over rows [begin, end) of E H E^T, e_transposed [in, out].
+double quadratic_loss(const std::vector<float>& e_transposed, int64_t out, const std::vector<float>& h, int64_t begin,
+                      int64_t end);
+
+}  // namespace paro::calib
