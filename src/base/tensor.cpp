@@ -30,6 +30,7 @@ int64_t TensorView::elements() const {
 
 void copy_as_f32(const TensorView& tensor, int64_t begin, int64_t count, float* out) {
   PARO_CHECK(begin >= 0 && count >= 0 && begin + count <= tensor.elements());
+  if (count == 0) return;  // an empty tensor may have no memory
   const std::byte* from = tensor.data + begin * dtype_size(tensor.dtype);
   switch (tensor.dtype) {
     case DType::kF32: std::memcpy(out, from, static_cast<size_t>(count) * 4); return;
