@@ -1,5 +1,6 @@
 #include "cli/line_editor.h"
 
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -253,7 +254,7 @@ void LineEditor::paste() {
 }
 
 void LineEditor::insert(std::string_view text) {
-  text_.insert(cursor_, text);
+  text_.insert(text_.begin() + static_cast<int64_t>(cursor_), text.begin(), text.end());
   cursor_ += text.size();
 }
 
@@ -326,7 +327,7 @@ size_t LineEditor::line_end() const { return std::min(text_.find('\n', cursor_),
 void LineEditor::draw(bool final) {
   const int width = columns(out_);
   std::string out = "\r";
-  if (drawn_row_ > 0) out += "\033[" + std::to_string(drawn_row_) + "A";
+  if (drawn_row_ > 0) out += fmt::format("\033[{}A", drawn_row_);
   out += "\033[J" + prompt_;
   Position cursor;
   advance(cursor, visible(prompt_), width);
@@ -353,9 +354,9 @@ void LineEditor::draw(bool final) {
     out += "\r\n";
     drawn_row_ = 0;
   } else {
-    if (end.row > cursor.row) out += "\033[" + std::to_string(end.row - cursor.row) + "A";
+    if (end.row > cursor.row) out += fmt::format("\033[{}A", end.row - cursor.row);
     out += "\r";
-    if (cursor.column > 0) out += "\033[" + std::to_string(cursor.column) + "C";
+    if (cursor.column > 0) out += fmt::format("\033[{}C", cursor.column);
     drawn_row_ = cursor.row;
   }
   write_all(out);
