@@ -1,0 +1,148 @@
+#include "runtime/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "base/error.h"
+#include "model/random_model.h"
+#include "runtime/evaluate.h"
+#include "runtime/measure.h"
+
+namespace paro {
+namespace {
+
+std::unique_ptr<Engine> small_engine(RandomFormat format = RandomFormat::kDense) {
+  Checkpoint checkpoint;
+  checkpoint.name = "small";
+  checkpoint.config = random_shape_config("smollm2-135m", format);
+  checkpoint.config["num_hidden_layers"] = 2;
+  checkpoint.config["hidden_size"] = 128;
+  checkpoint.config["head_dim"] = 32;
+  checkpoint.config["num_attention_heads"] = 4;
+  checkpoint.config["num_key_value_heads"] = 2;
+  checkpoint.config["intermediate_size"] = 256;
+  checkpoint.config["vocab_size"] = 512;
+  checkpoint.config["max_position_embeddings"] = 2048;
+  checkpoint.config["eos_token_id"] = 7;
+  const ModelConfig config = parse_model_config(checkpoint.config, "small");
+  auto model = Model::load(config, *make_random_weights(config), *make_cpu_weight_factory(config.quantization));
+  return std::make_unique<Engine>(std::move(checkpoint), std::move(model), make_cpu_ops({.threads = 2}), nullptr,
+                                  nullptr);
+}
+
+std::vector<int32_t> random_ids(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<int32_t> ids(count);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % 512);
+  return ids;
+}
+
+std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+void expect_near(const std::vector<float>& a, const std::vector<float>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 2e-3) << i;
+}
+
+TEST(Sequence, ChunksAndSingleTokensGiveTheSameLogits) {
+  const auto engine = small_engine();
+  const std::vector<int32_t> ids = random_ids(700, 1);  // more than one chunk
+  Sequence whole(*engine);
+  const std::vector<float> expected = copy(whole.feed(ids));
+  Sequence parts(*engine);
+  parts.feed(std::span(ids).first(513));
+  parts.feed(std::span(ids).subspan(513, 180));
+  std::vector<float> found;
+  for (size_t i = 693; i < 700; ++i) found = copy(parts.feed(std::span(ids).subspan(i, 1)));
+  expect_near(found, expected);
+  EXPECT_EQ(parts.length(), 700);
+}
+
+TEST(Sequence, KeepsTheCommonPrefixOfTwoTurns) {
+  const auto engine = small_engine();
+  std::vector<int32_t> ids = random_ids(40, 2);
+  Sequence sequence(*engine);
+  sequence.feed(ids);
+  EXPECT_EQ(sequence.keep_common(ids), 39) << "the last one's logits are wanted";
+  ids[25] = (ids[25] + 1) % 512;
+  EXPECT_EQ(sequence.keep_common(ids), 25);
+  const std::vector<float> found = copy(sequence.feed(std::span(ids).subspan(25)));
+  Sequence fresh(*engine);
+  expect_near(found, copy(fresh.feed(ids)));
+  EXPECT_EQ(sequence.keep_common(std::vector<int32_t>{-5}), 0);
+}
+
+TEST(Sequence, ACancelStopsBetweenChunks) {
+  const auto engine = small_engine();
+  const std::atomic<bool> cancel{true};
+  Sequence sequence(*engine);
+  EXPECT_TRUE(sequence.feed(random_ids(3, 3), &cancel).empty());
+  EXPECT_EQ(sequence.length(), 0);
+}
+
+TEST(Sequence, TheCapacityIsAtMostTheModelsContext) {
+  const auto engine = small_engine();
+  EXPECT_EQ(Sequence(*engine).capacity(), 2048);
+  EXPECT_EQ(Sequence(*engine, 100).capacity(), 100);
+  EXPECT_EQ(Sequence(*engine, 1 << 20).capacity(), 2048);
+}
+
+TEST(Engine, KnowsItsEndAndItsVocabulary) {
+  const auto engine = small_engine();
+  EXPECT_TRUE(engine->is_eos(7));
+  EXPECT_FALSE(engine->is_eos(8));
+  EXPECT_THROW(engine->check_ids(std::vector<int32_t>{512}), Error);
+  EXPECT_THROW(engine->check_ids(std::vector<int32_t>{-1}), Error);
+  EXPECT_THROW(engine->tokenizer(), Error);
+}
+
+TEST(Evaluate, WindowsOfAnySizeAgreeWithTheLogits) {
+  const auto engine = small_engine();
+  const std::vector<int32_t> ids = random_ids(330, 4);
+  for (const int64_t window : {16, 100, 330}) {
+    double loss = 0.0;
+    int64_t count = 0;
+    for (int64_t begin = 0; begin + window <= 330; begin += window) {
+      Sequence sequence(*engine);
+      for (int64_t i = 0; i + 1 < window; ++i) {
+        const auto logits = sequence.feed(std::span(ids).subspan(static_cast<size_t>(begin + i), 1));
+        double sum = 0.0;
+        for (const float x : logits) sum += std::exp(static_cast<double>(x));
+        loss += std::log(sum) - logits[static_cast<size_t>(ids[static_cast<size_t>(begin + i + 1)])];
+        ++count;
+      }
+    }
+    const PerplexityResult result = evaluate_perplexity(*engine, ids, {.window = window});
+    EXPECT_EQ(result.tokens, count);
+    EXPECT_NEAR(std::log(result.perplexity), loss / static_cast<double>(count), 1e-4) << window;
+  }
+}
+
+TEST(Evaluate, BadWindowsAndTextsAreErrors) {
+  const auto engine = small_engine();
+  const std::vector<int32_t> ids = random_ids(10, 5);
+  EXPECT_THROW(evaluate_perplexity(*engine, ids, {.window = 11}), Error);
+  EXPECT_THROW(evaluate_perplexity(*engine, ids, {.window = 1}), Error);
+  EXPECT_THROW(evaluate_perplexity(*engine, ids, {.window = 4096}), Error);
+  EXPECT_THROW(evaluate_perplexity(*engine, std::vector<int32_t>{1, 9999}, {.window = 2}), Error);
+}
+
+TEST(Measure, CountsWhatAModelReads) {
+  const auto dense = small_engine();
+  const ModelCost d = model_cost(*dense);
+  const int64_t weights = 2 * (128 * 128 * 2 + 128 * 64 * 2 + 3 * 128 * 256);
+  EXPECT_EQ(d.dense_macs, weights);
+  EXPECT_EQ(d.weight_bytes, 2 * (weights + 512 * 128));
+  EXPECT_EQ(d.kv_bytes, 2 * 2 * 2 * 32 * 2);
+  const auto packed = small_engine(RandomFormat::kParo4);
+  const ModelCost p = model_cost(*packed);
+  EXPECT_EQ(p.packed_macs, weights);
+  EXPECT_LT(p.weight_bytes, d.weight_bytes / 2);
+}
+
+}  // namespace
+}  // namespace paro
