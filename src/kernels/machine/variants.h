@@ -1,0 +1,13 @@
+// The compiled variants of this folder.
+#pragma once
+
+#include "kernels/machine/machine_limits.h"
+
+namespace paro {
+
+extern const MachineKernels kMachineReference;
+extern const MachineKernels kMachineAvx2;
+extern const MachineKernels kMachineAvx512;
+extern const MachineKernels kMachineAvx512Vnni;
+
+}  // namespace paro

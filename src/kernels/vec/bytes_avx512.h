@@ -1,0 +1,27 @@
+// Products of unsigned nibbles (or bytes) with int8, four to a 32-bit lane. Included after vec/avx512.h.
+#pragma once
+
+#include <immintrin.h>
+
+namespace paro {
+namespace {
+
+// Products of a nibble and an int8 in pairs: at most 2 * 15 * 127 = 3810, so eight of them fit 16 bits.
+struct Bytes {
+  using Sum = __m512i;
+  static Sum start(__m512i) { return _mm512_setzero_si512(); }
+  static Sum add(Sum sum, __m512i nibbles, __m512i x) {
+    return _mm512_add_epi16(sum, _mm512_maddubs_epi16(nibbles, x));
+  }
+  static __m512i finish(__m512i dot, Sum sum) {
+    return _mm512_add_epi32(dot, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+  }
+  static void load_zeros(const void* p, __m512i* zero) {
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+    zero[0] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_and_si256(bytes, _mm256_set1_epi32(15))),
+                                 _mm256_srli_epi32(bytes, 4), 1);
+  }
+};
+
+}  // namespace
+}  // namespace paro
