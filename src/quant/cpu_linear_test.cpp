@@ -1,0 +1,173 @@
+#include "quant/cpu_linear.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/rotate/test_rotation.h"
+#include "kernels/test_variants.h"
+#include "quant/paro4/format.h"
+#include "quant/paro4/paro4_linear.h"
+#include "quant/paro4/rtn.h"
+#include "quant/test_source.h"
+
+namespace paro {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::shared_ptr<const PairRotation> make_rotation(int64_t in, int64_t group_size, uint32_t seed) {
+  RandomRotation r = random_rotation(in, group_size, 8, seed, true);
+  for (float& v : r.theta) v = f16_to_f32(f32_to_f16(v));
+  for (float& v : r.channel_scales) v = f16_to_f32(f32_to_f16(v));
+  return std::make_shared<PairRotation>(PairRotation{in, group_size, 8, r.theta, r.pairs, r.channel_scales});
+}
+
+std::vector<float> run(const CpuLinear& linear, const CpuContext& context, const std::vector<float>& x) {
+  const ArenaScope scope(context.arena);
+  const int64_t rows = static_cast<int64_t>(x.size()) / linear.in;
+  std::vector<float> y(static_cast<size_t>(rows * linear.out));
+  linear.multiply(context, linear.prepare(context, x.data(), rows), y.data());
+  return y;
+}
+
+// |y - x W^T - bias| <= tolerance * |x| |w| for each row and output.
+void expect_product(const CpuLinear& linear, const std::vector<float>& x, const std::vector<float>& bias,
+                    const std::vector<float>& y, double tolerance) {
+  const std::vector<float> w = linear.dequantize();
+  for (size_t k = 0; k < y.size(); ++k) {
+    const size_t r = k / static_cast<size_t>(linear.out), o = k % static_cast<size_t>(linear.out);
+    double expected = bias.empty() ? 0.0 : bias[o], xx = 0.0, ww = 0.0;
+    for (size_t i = 0; i < static_cast<size_t>(linear.in); ++i) {
+      const double a = x[r * static_cast<size_t>(linear.in) + i], b = w[o * static_cast<size_t>(linear.in) + i];
+      expected += a * b;
+      xx += a * a;
+      ww += b * b;
+    }
+    ASSERT_NEAR(y[k], expected, tolerance * std::sqrt(xx * ww) + 1e-6) << "row " << r << " output " << o;
+  }
+}
+
+TEST(Paro4Linear, MeansItsDequantizedWeight) {
+  for (int64_t g : {32, 64, 128}) {
+    const int64_t in = 3 * g, out = 40;
+    Paro4Weight weight = quantize_rtn(random_floats(out * in, 1).data(), out, in, g, make_rotation(in, g, 2));
+    weight.bias = random_floats(out, 3);
+    const auto linear = make_paro4_linear(weight);
+    const std::vector<float> whole = dequantize_paro4(weight);
+    const std::vector<float> packed = linear->dequantize();
+    for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(packed[i], whole[i], 1e-5);
+    Arena arena;
+    ThreadPool pool(2);
+    for (int64_t rows : {1, 2, 5, 8, 17, 33}) {
+      const std::vector<float> x = random_floats(rows * in, 4);
+      for (Isa isa : supported_isas()) {
+        // f32: rounding of in products and 8 rounds. int8: at most half a step of 1/127 of the largest value of a
+        // group; the errors of the channels are independent, so that a hundredth of the norms is never reached.
+        CpuContext context{pool, arena, isa, Activations::kF32};
+        expect_product(*linear, x, weight.bias, run(*linear, context, x), 1e-5);
+        context.activations = Activations::kInt8;
+        expect_product(*linear, x, weight.bias, run(*linear, context, x), 1e-2);
+      }
+    }
+  }
+}
+
+TEST(Paro4Linear, Int8ResultsAreTheSameBitsForAnyThreadsRowsAndInstructionSet) {
+  const int64_t in = 256, out = 328, rows = 140;
+  const auto linear =
+      make_paro4_linear(quantize_rtn(random_floats(out * in, 1).data(), out, in, 64, make_rotation(in, 64, 2)));
+  const std::vector<float> x = random_floats(rows * in, 3);
+  Arena arena;
+  ThreadPool one(1), two(2), three(3);
+  const std::vector<float> expected = run(*linear, {one, arena, Isa::kReference, Activations::kInt8}, x);
+  for (Isa isa : supported_isas()) {
+    for (ThreadPool* pool : {&one, &two, &three})
+      EXPECT_EQ(run(*linear, {*pool, arena, isa, Activations::kInt8}, x), expected) << isa_name(isa);
+    for (int64_t row : {0, 77, 139}) {
+      const std::vector<float> single(x.begin() + row * in, x.begin() + (row + 1) * in);
+      const std::vector<float> part(expected.begin() + row * out, expected.begin() + (row + 1) * out);
+      EXPECT_EQ(run(*linear, {two, arena, isa, Activations::kInt8}, single), part) << isa_name(isa);
+    }
+  }
+}
+
+TEST(Paro4Linear, EqualRotationsPrepareOnce) {
+  const auto make = [](uint32_t seed, int64_t out) {
+    return make_paro4_linear(quantize_rtn(random_floats(out * 64, 9).data(), out, 64, 32, make_rotation(64, 32, seed)));
+  };
+  const auto a = make(1, 8), b = make(1, 16), c = make(2, 8);
+  const auto dense = make_dense_linear(std::vector<float>(64, 1.0f), 1, 64, {});
+  EXPECT_TRUE(a->same_input(*b));
+  EXPECT_FALSE(a->same_input(*c));
+  EXPECT_FALSE(a->same_input(*dense));
+  EXPECT_FALSE(dense->same_input(*a));
+}
+
+TEST(DenseLinear, FromMemoryAgainstDouble) {
+  Arena arena;
+  ThreadPool pool(2);
+  for (int64_t in : {64, 100}) {
+    const int64_t out = 77;
+    const std::vector<float> bias = random_floats(out, 2);
+    const auto linear = make_dense_linear(random_floats(out * in, 1), out, in, bias);
+    for (int64_t rows : {1, 3, 8, 9, 40, 200}) {
+      const std::vector<float> x = random_floats(rows * in, 3);
+      for (Isa isa : supported_isas()) expect_product(*linear, x, bias, run(*linear, {pool, arena, isa}, x), 1e-5);
+    }
+  }
+}
+
+TEST(MakeCpuLinear, FixtureThroughTheFactoryWithThreeRotations) {
+  const auto source = SafetensorsFile::open(PARO_SOURCE_DIR "/tests/fixtures/paro4.safetensors");
+  const QuantizationConfig config{"paroquant", 4, 32, 3};
+  const auto q = make_cpu_linear(*source, "q", 24, 64, true, config);
+  const auto k = make_cpu_linear(*source, "k", 8, 64, false, config);
+  const auto o = make_cpu_linear(*source, "o", 16, 64, false, config);
+  EXPECT_FALSE(q->same_input(*k));
+  EXPECT_EQ(q->name, "q");
+  Arena arena;
+  ThreadPool pool(2);
+  const std::vector<float> x = random_floats(2 * 64, 1);
+  for (const auto* linear : {q.get(), k.get(), o.get()}) {
+    const std::vector<float> expected = source->load_f32(linear->name + ".expected");
+    const std::vector<float> w = linear->dequantize();
+    for (size_t i = 0; i < w.size(); ++i) EXPECT_NEAR(w[i], expected[i], 1e-5);
+    const std::vector<float> bias = linear == q.get() ? source->load_f32("q.bias") : std::vector<float>{};
+    expect_product(*linear, x, bias, run(*linear, {pool, arena, active_isa(), Activations::kF32}, x), 1e-5);
+  }
+}
+
+TEST(MakeCpuLinear, DenseTypesAndErrors) {
+  MemorySource source;
+  source.add("a.weight", DType::kBF16, {8, 4}, std::vector<uint16_t>(32, f32_to_bf16(0.5f)));
+  source.add("b.weight", DType::kI32, {8, 4}, std::vector<int32_t>(32));
+  const QuantizationConfig none;
+  const auto a = make_cpu_linear(source, "a", 8, 4, false, none);
+  EXPECT_EQ(a->dequantize(), std::vector<float>(32, 0.5f));
+  EXPECT_EQ(a->weight_bytes(), 64);
+  EXPECT_THAT(error_of([&] { make_cpu_linear(source, "a", 8, 5, false, none); }), HasSubstr("[8, 5]"));
+  EXPECT_THAT(error_of([&] { make_cpu_linear(source, "a", 8, 4, true, none); }), HasSubstr("a.bias"));
+  EXPECT_THAT(error_of([&] { make_cpu_linear(source, "b", 8, 4, false, none); }), HasSubstr("found I32"));
+  EXPECT_THAT(error_of([&] { make_cpu_linear(source, "c", 8, 4, false, none); }),
+              HasSubstr("neither c.weight nor c.qweight"));
+}
+
+TEST(MakeCpuLinear, OtherMethodsAreRefusedByName) {
+  MemorySource source;
+  source.add(paro4_tensors("x", quantize_rtn(random_floats(8 * 64, 1).data(), 8, 64, 32, make_rotation(64, 32, 2))));
+  const auto message = [&](const QuantizationConfig& config) {
+    return error_of([&] { make_cpu_linear(source, "x", 8, 64, false, config); });
+  };
+  EXPECT_EQ(message({"paroquant", 4, 32, 8}), "(no error)");
+  EXPECT_EQ(message({}), "(no error)");
+  EXPECT_THAT(message({"gptq", 4, 32, 0}), HasSubstr("\"gptq\""));
+  EXPECT_THAT(message({"paroquant", 3, 32, 8}), HasSubstr("3 bits"));
+  EXPECT_THAT(message({"paroquant", 4, 64, 8}), HasSubstr("groups of 64"));
+  source.remove("x.theta");
+  EXPECT_THAT(message({"", 0, 0, 0}), HasSubstr("GPTQ, AWQ"));
+}
+
+}  // namespace
+}  // namespace paro
