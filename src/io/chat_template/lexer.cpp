@@ -121,7 +121,10 @@ class Lexer {
 
   void comment(size_t inside) {
     size_t end = text_.find("#}", inside);
-    if (end == std::string_view::npos) fail("missing end of comment tag");
+    if (end == std::string_view::npos) {
+      if (inside >= text_.size()) return advance(inside);  // jinja2 forgives this one
+      fail("missing end of comment tag");
+    }
     bool minus = end > inside && text_[end - 1] == '-', plus = end > inside && text_[end - 1] == '+';
     end += 2;
     if (minus) {
@@ -155,7 +158,7 @@ class Lexer {
       advance(end);
       return;
     }
-    fail("missing end of raw directive");
+    if (at_ < text_.size()) fail("missing end of raw directive");
   }
 
   void expression(Token end_token, std::string_view end_mark) {

@@ -243,8 +243,7 @@ std::vector<Value> Runtime::collect(const Value& iterable) {
 Value Runtime::attribute(const Value& object, const std::string& name) {
   charge();
   if (object.is_undefined()) {
-    bool dunder = name.starts_with("__") && name.ends_with("__");
-    if (!dunder) fail_undefined(object);
+    if (name != "__class__") fail_undefined(object);
     return undefined(name, &object, true);
   }
   if (object.is(Type::kNamespace)) {

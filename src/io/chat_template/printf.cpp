@@ -16,8 +16,8 @@ struct Spec {
 
 class Printf {
  public:
-  Printf(Runtime& runtime, std::string_view format, const Value& values)
-      : runtime_(runtime), format_(format), values_(values) {
+  Printf(Runtime& runtime, const Value& format, const Value& values)
+      : runtime_(runtime), format_(format.text()), markup_(format.markup()), values_(values) {
     if (values.is(Type::kTuple)) {
       arguments_ = values.items();
     } else {
@@ -45,6 +45,9 @@ class Printf {
   }
 
  private:
+  /// Markup escapes what is put into it.
+  std::string safe(std::string text) const { return markup_ ? escape_html(text) : text; }
+
   char peek() const { return at_ < format_.size() ? format_[at_] : '\0'; }
 
   Value next() {
@@ -118,8 +121,9 @@ class Printf {
 
   void convert(const Spec& spec, char type, const Value& value) {
     switch (type) {
-      case 's': return pad_text(spec, runtime_.str(value));
-      case 'r': return pad_text(spec, runtime_.repr(value));
+      case 's':
+        return pad_text(spec, value.is_string() && value.markup() ? runtime_.str(value) : safe(runtime_.str(value)));
+      case 'r': return pad_text(spec, safe(runtime_.repr(value)));
       case 'a': return pad_text(spec, ascii_escaped(runtime_.repr(value)));
       case 'c': {
         std::string text;
@@ -204,6 +208,7 @@ class Printf {
 
   Runtime& runtime_;
   std::string_view format_;
+  const bool markup_;
   const Value& values_;
   std::vector<Value> arguments_;
   size_t next_ = 0, at_ = 0;
@@ -225,7 +230,7 @@ std::string format_double(Runtime& runtime, double value, char style, int precis
 }
 
 Value printf_format(Runtime& runtime, const Value& format, const Value& values) {
-  return runtime.string(Printf(runtime, format.text(), values).run(), format.markup());
+  return runtime.string(Printf(runtime, format, values).run(), format.markup());
 }
 
 }  // namespace paro::jinja

@@ -148,7 +148,7 @@ std::string format_integer(Runtime& runtime, const Value& value, const FieldSpec
 
 class Formatter {
  public:
-  Formatter(Runtime& runtime, const Call& call) : runtime_(runtime), call_(call) {}
+  Formatter(Runtime& runtime, const Call& call, bool markup) : runtime_(runtime), call_(call), markup_(markup) {}
 
   std::string run(std::string_view format, int depth) {
     if (depth > 2) runtime_.fail("max string recursion exceeded");
@@ -206,7 +206,9 @@ class Formatter {
       }
     }
     std::string spec = end < text.size() ? run(text.substr(end + 1), depth + 1) : std::string();
-    return format_value(runtime_, value, spec);
+    std::string out = format_value(runtime_, value, spec);
+    bool safe = !markup_ || (value.is_string() && value.markup());
+    return safe ? out : escape_html(out);
   }
 
   Value lookup(std::string_view name) {
@@ -255,6 +257,7 @@ class Formatter {
 
   Runtime& runtime_;
   const Call& call_;
+  const bool markup_;
   size_t next_ = 0;
   int mode_ = 0;
 };
@@ -280,7 +283,7 @@ std::string format_value(Runtime& runtime, const Value& value, std::string_view 
 }
 
 Value str_format(Runtime& runtime, const Value& format, const Call& call) {
-  return runtime.string(Formatter(runtime, call).run(format.text(), 0), format.markup());
+  return runtime.string(Formatter(runtime, call, format.markup()).run(format.text(), 0), format.markup());
 }
 
 }  // namespace paro::jinja
