@@ -18,7 +18,8 @@ class Tokenizer {
  public:
   /// `tokenizer` is the document tokenizer.json; `config` tokenizer_config.json or null. `place` names the file in
   /// errors. Throws Error{kInput} when something in it is malformed or of a kind that is not supported.
-  static std::unique_ptr<const Tokenizer> from_json(const Json& tokenizer, const Json& config, const std::string& place);
+  static std::unique_ptr<const Tokenizer> from_json(const Json& tokenizer, const Json& config,
+                                                    const std::string& place);
   ~Tokenizer();
 
   /// Ids of `text` (UTF-8; invalid bytes become U+FFFD). Added and special tokens in the text are recognised;
