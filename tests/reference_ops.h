@@ -2,11 +2,13 @@
 // What models and the CPU's op set are compared with. For tests only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <memory>
 #include <vector>
 
+#include "base/dtype.h"
 #include "base/error.h"
 #include "model/model.h"
 #include "quant/paro4/format.h"
@@ -70,15 +72,22 @@ class ReferenceFactory : public WeightFactory {
 };
 
 struct ReferenceCache : KvCache {
-  ReferenceCache(const ModelConfig& config, int64_t positions)
-      : width(config.kv_heads * config.head_dim),
+  /// `f16`: keys and values are rounded as the CPU's cache stores them.
+  ReferenceCache(const ModelConfig& config, int64_t positions, bool f16 = false)
+      : half(f16),
+        width(config.kv_heads * config.head_dim),
         keys(static_cast<size_t>(config.layers), std::vector<float>(static_cast<size_t>(positions * width))),
         values(keys) {
     capacity = positions;
   }
+  void store(std::vector<float>& to, int64_t position, const float* row) const {
+    for (int64_t i = 0; i < width; ++i)
+      to[static_cast<size_t>(position * width + i)] = half ? f16_to_f32(f32_to_f16(row[i])) : row[i];
+  }
+  bool half;
   int64_t width;
-  std::vector<std::vector<float>> keys;  // [layers][capacity, width]
-  std::vector<std::vector<float>> values;
+  std::vector<std::vector<float>> keys;    // [layers][capacity, width]
+  std::vector<std::vector<float>> values;  // the same
 };
 
 class ReferenceOps : public Ops {
@@ -167,8 +176,8 @@ class ReferenceOps : public Ops {
     for (const Segment& segment : batch.segments) {
       auto& cache = dynamic_cast<ReferenceCache&>(*segment.cache);
       for (int64_t p = segment.start; p < segment.start + segment.rows; ++p, ++r) {
-        std::copy_n(row(k, r), k.dim, cache.keys[layer].data() + p * k.dim);
-        std::copy_n(row(v, r), v.dim, cache.values[layer].data() + p * v.dim);
+        cache.store(cache.keys[layer], p, row(k, r));
+        cache.store(cache.values[layer], p, row(v, r));
         for (int64_t head = 0; head < spec.heads; ++head) attend_head(row(q, r), row(out, r), head, p, cache, spec);
       }
     }
