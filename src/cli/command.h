@@ -44,5 +44,6 @@ Command inspect_command();
 Command logits_command();
 Command tokenize_command();
 Command pull_command();
+Command quantize_command();
 
 }  // namespace paro::cli

@@ -33,7 +33,7 @@ std::string text_of(const InspectReport& r, const Checkpoint& checkpoint, bool t
   line("shape", fmt::format("{} layers, dim {}, ffn {}, {} heads of {}, {} KV heads, vocabulary {}{}", c.layers, c.dim,
                             c.ffn_dim, c.heads, c.head_dim, c.kv_heads, c.vocab_size,
                             c.tied_embeddings ? ", tied embeddings" : ""));
-  line("context", fmt::format("{} tokens, {} of KV cache each", c.max_positions, size_text(r.kv_bytes_per_token)));
+  line("context", fmt::format("{} tokens, {} of KV cache each", c.context_length(), size_text(r.kv_bytes_per_token)));
   line("parameters", fmt::format("{:.2f} million", static_cast<double>(r.parameters) / 1e6));
   line("weights", fmt::format("{}, {:.3f} bits per parameter", size_text(r.bytes), r.bits_per_parameter()));
   if (r.quantized_linears > 0) {

@@ -48,8 +48,8 @@ int run(const Flags& flags, const CommonFlags& common) {
   const std::unique_ptr<Engine> engine = Engine::load(flags.model.model, options);
   const std::vector<int32_t> ids = wanted_ids(flags, *engine);
   const auto count = static_cast<int64_t>(ids.size());
-  if (count > engine->config().max_positions) {
-    fail_input("{} ids; the context of {} holds {}", count, flags.model.model, engine->config().max_positions);
+  if (count > engine->config().context_length()) {
+    fail_input("{} ids; the context of {} holds {}", count, flags.model.model, engine->config().context_length());
   }
   AtomicFile file(flags.output);
   const auto start = std::chrono::steady_clock::now();

@@ -1,0 +1,62 @@
+// What a run would cost, from counts of operations and the machine's measured arithmetic.
+#include <algorithm>
+
+#include "base/threads.h"
+#include "calib/quantize.h"
+#include "io/checkpoint.h"
+#include "kernels/machine/machine_limits.h"
+#include "model/config.h"
+#include "model/open_checkpoint.h"
+
+namespace paro::calib {
+namespace {
+
+// Of the f32 peak, over all phases: measured on two cores with AVX2 (docs/benchmarks.md).
+constexpr double kShareOfPeak = 0.45;
+
+}  // namespace
+
+Json estimate_quantize(const QuantizeOptions& options) {
+  const Checkpoint checkpoint = open_checkpoint(options.model, {.tokenizer = false}, options.hub);
+  const ModelConfig c = parse_model_config(checkpoint.config, checkpoint.config_place());
+  const double q = static_cast<double>(c.heads * c.head_dim);
+  const double kv = static_cast<double>(c.kv_heads * c.head_dim);
+  const auto dim = static_cast<double>(c.dim);
+  const auto ffn = static_cast<double>(c.ffn_dim);
+  const double inputs = dim * (q + 2 * kv) + 2 * dim * ffn;  // weights of the sets q/k/v and gate/up
+  const double outputs = q * dim + ffn * dim;                // of o and down
+  const bool rtn = options.method == Method::kRtn;
+  const bool full = !rtn && options.correction != Correction::kOff;
+  const double tokens = rtn ? 64.0 : static_cast<double>(options.samples * options.seq_len);
+  const double attention = 2.0 * q * static_cast<double>(rtn ? 64 : options.seq_len) / 2.0;
+  // Multiply-adds a token and layer: both streams, then H (one triangle) and the cross moments.
+  double macs = (inputs + outputs + attention) * (full ? 2.0 : 1.0);
+  if (!rtn) macs += (2 * dim * dim + q * q + ffn * ffn) / 2.0 + (full ? 2 * dim * dim + q * dim + ffn * dim : 0.0);
+  macs *= tokens;
+  // Once a layer: correction and rounding (Cholesky factor and updates), 200 steps of the rotation fit.
+  if (!rtn) {
+    macs += 2.0 * (dim * dim * dim * 2 + q * q * q + ffn * ffn * ffn) / 3.0 + 4.0 * (inputs * dim + outputs * ffn);
+    if (options.rotations > 0) macs += 200.0 * static_cast<double>(options.group_size) * 2.0 * (inputs + outputs);
+  }
+  const bool sampled = !rtn && options.calibration.empty();
+  const double weights = (inputs + outputs) * static_cast<double>(c.layers);
+  double total = macs * static_cast<double>(c.layers);
+  if (sampled) total += tokens * (weights + dim * static_cast<double>(c.vocab_size));
+
+  ThreadPool pool(options.threads);
+  const double peak = measure_machine_limits(pool).f32_gflop_per_s * 1e9;
+  const double seconds = 2.0 * total / (peak * kShareOfPeak);
+  const double hidden = tokens * dim * 4.0 * (full ? 2.0 : 1.0);
+  const double kept = tokens * std::max(ffn, q) * 4.0;
+  const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);
+  const double moments = ffn * ffn * 8.0 * 4.0;
+  const double quantized = weights * (0.5 + 20.0 / 8.0 / static_cast<double>(options.group_size));
+  const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings ? 1.0 : 2.0);
+  return {{"settings", options.settings()},
+          {"tokens", static_cast<int64_t>(tokens)},
+          {"seconds", seconds},
+          {"memory_bytes", static_cast<int64_t>(hidden + kept + layer + moments)},
+          {"disk_bytes", static_cast<int64_t>(2.0 * quantized + embeddings)}};
+}
+
+}  // namespace paro::calib

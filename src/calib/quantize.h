@@ -1,0 +1,17 @@
+// `paro quantize` as a function: a full-precision checkpoint in, a 4-bit one in the public ParoQuant format out.
+#pragma once
+
+#include "base/json.h"
+#include "calib/layer_pipeline.h"
+#include "calib/options.h"
+
+namespace paro::calib {
+
+/// What a run would cost: "tokens", "hidden_bytes", "memory_bytes", "disk_bytes", "seconds", with the settings.
+Json estimate_quantize(const QuantizeOptions& options);
+
+/// Runs it. Progress and losses go to the log. Returns the report: settings, per layer the sets with their losses,
+/// the verification of the written checkpoint, seconds. Throws Error, or Cancelled when the cancel flag was set.
+Json quantize(const QuantizeOptions& options);
+
+}  // namespace paro::calib

@@ -1,0 +1,64 @@
+// One set of linears (those that share an input) from full-precision weights and second moments to codes: target
+// correction, rotation fit, rounding. Knows no model and no files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "calib/numeric/kernels.h"
+#include "calib/numeric/statistics.h"
+#include "calib/options.h"
+#include "quant/paro4/format.h"
+
+namespace paro::calib {
+
+/// A linear of the set: its weight comes in, its codes go out.
+struct SetMember {
+  std::string name;
+  int64_t out = 0;
+  std::vector<float> weight;  // [out, in]
+  std::vector<float> bias;    // [out] or empty
+};
+
+/// What the correction aims at: nothing, E[x_f x_q^T] of the inputs, or E[y x_q^T] of the wanted outputs of the set's
+/// only member.
+enum class CrossMoment { kNone, kInputs, kOutputs };
+
+struct SetLosses {
+  double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
+  double rounded = 0.0;  // of what was written, the same measure
+  double fit = 1.0;      // expected error after the rotation fit over before
+};
+
+struct QuantizedSet {
+  std::vector<Paro4Weight> weights;  // one for each member
+  SetLosses losses;
+};
+
+class SetQuantizer {
+ public:
+  SetQuantizer(const QuantizeOptions& options, ThreadPool& pool);
+
+  /// `statistics` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
+  QuantizedSet quantize(std::vector<SetMember> members, const Statistics* statistics, CrossMoment cross,
+                        uint64_t stream) const;
+
+ private:
+  void correct(std::vector<SetMember>& members, const Statistics& statistics, CrossMoment cross,
+               const SquareMatrix& h) const;
+  std::shared_ptr<const PairRotation> fit(const std::vector<const SetMember*>& members,
+                                          const std::vector<double>& rtn_losses, const SquareMatrix& h, uint64_t stream,
+                                          SetLosses& losses) const;
+  double rtn_loss(const SetMember& member, const std::vector<float>& h) const;
+  Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SquareMatrix* h,
+                    double& loss, double& energy) const;
+
+  const QuantizeOptions& options_;
+  ThreadPool& pool_;
+  const Kernels& kernels_;
+};
+
+}  // namespace paro::calib

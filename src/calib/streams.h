@@ -1,0 +1,51 @@
+// The calibration windows and their hidden states between layers, in full precision and as the quantized model has
+// them, walked batch by batch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/model.h"
+
+namespace paro::calib {
+
+class Streams {
+ public:
+  /// `ids` [windows, seq_len]. `with_full`: also the full-precision stream. Throws Error{kLimit} when the states do
+  /// not fit into memory.
+  Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full);
+
+  /// Both streams after the embedding.
+  void embed(const Model& ends, Ops& ops);
+
+  int64_t rows() const { return static_cast<int64_t>(ids_.size()); }
+  int64_t dim() const { return dim_; }
+  int64_t seq_len() const { return seq_len_; }
+  bool has_full() const { return !full_.empty(); }
+  std::vector<int32_t> window(int64_t index) const;
+  /// Hidden states [seq_len, dim] of the quantized stream.
+  const float* quantized(int64_t window) const { return quantized_.data() + window * seq_len_ * dim_; }
+
+  /// Several whole windows: `batch` for the op set, their rows in the streams (`full` has no data without that stream).
+  struct Part {
+    Batch batch;
+    int64_t first_row = 0;
+    Tensor full;
+    Tensor quantized;
+  };
+  /// Always the same parts in the same order.
+  void for_each(const std::function<void(const Part&)>& use);
+
+ private:
+  int64_t dim_;
+  int64_t seq_len_;
+  std::vector<int32_t> ids_;
+  std::vector<float> full_;
+  std::vector<float> quantized_;
+  std::vector<std::unique_ptr<KvCache>> caches_;  // one for each window of a part
+  std::vector<Segment> segments_;
+};
+
+}  // namespace paro::calib

@@ -1,0 +1,104 @@
+#include "calib/work_folder.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "io/safetensors.h"
+
+namespace paro::calib {
+namespace {
+
+Json report_of(const QuantizedLayer& layer) {
+  Json sets = Json::array();
+  for (const SetReport& set : layer.sets)
+    sets.push_back({{"linears", set.linears},
+                    {"rtn_loss", set.losses.rtn},
+                    {"loss", set.losses.rounded},
+                    {"fit", set.losses.fit}});
+  Json linears = Json::array();
+  for (const NamedWeight& named : layer.weights)
+    linears.push_back({{"name", named.name},
+                       {"out", named.weight.out},
+                       {"in", named.weight.in},
+                       {"bias", !named.weight.bias.empty()}});
+  return {{"sets", sets}, {"linears", linears}};
+}
+
+}  // namespace
+
+WorkFolder::WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume)
+    : folder_(output / ".paro-work") {
+  if (std::filesystem::exists(output / "config.json"))
+    fail_input("{}: already holds a checkpoint (config.json); choose another folder or remove it", output.string());
+  const std::filesystem::path settings_file = folder_ / "settings.json";
+  if (std::filesystem::exists(settings_file)) {
+    if (!resume)
+      fail_input("{}: holds an unfinished run; go on with --resume, or remove {}", output.string(), folder_.string());
+    const Json before = read_json(settings_file);
+    for (const auto& [key, value] : settings.items())
+      if (!before.contains(key) || before[key] != value)
+        fail_input("{}: \"{}\" was {} in the unfinished run, expected {}; use the same flags, or remove {}",
+                   settings_file.string(), key, before.contains(key) ? dump_json(before[key]) : "absent",
+                   dump_json(value), folder_.string());
+    return;
+  }
+  make_writable_folder(output);
+  make_writable_folder(folder_);
+  write_file(settings_file, dump_json(settings, 2));
+}
+
+std::optional<std::vector<int32_t>> WorkFolder::load_ids(int64_t count) const {
+  const std::filesystem::path file = folder_ / "ids.i32";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  const std::string bytes = read_file(file);
+  if (static_cast<int64_t>(bytes.size()) != count * 4)
+    fail_input("{}: expected {} bytes, found {}", file.string(), count * 4, bytes.size());
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  std::memcpy(ids.data(), bytes.data(), bytes.size());
+  return ids;
+}
+
+void WorkFolder::save_ids(const std::vector<int32_t>& ids) const {
+  write_file(folder_ / "ids.i32", {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)});
+}
+
+std::filesystem::path WorkFolder::layer_file(int64_t index) const {
+  return folder_ / fmt::format("layer-{:05}.safetensors", index);
+}
+
+bool WorkFolder::has_layer(int64_t index) const {
+  // The report is written after the tensors: it marks the layer as finished.
+  return std::filesystem::exists(layer_file(index).replace_extension(".json"));
+}
+
+void WorkFolder::save_layer(int64_t index, const QuantizedLayer& layer) const {
+  std::vector<TensorToWrite> tensors;
+  for (const NamedWeight& named : layer.weights)
+    for (TensorToWrite& tensor : paro4_tensors(named.name, named.weight)) tensors.push_back(std::move(tensor));
+  if (!tensors.empty()) write_safetensors(layer_file(index), tensors);
+  write_file(layer_file(index).replace_extension(".json"), dump_json(report_of(layer), 2));
+}
+
+Json WorkFolder::layer_report(int64_t index) const { return read_json(layer_file(index).replace_extension(".json")); }
+
+std::vector<NamedWeight> WorkFolder::load_layer(int64_t index) const {
+  const std::string place = layer_file(index).replace_extension(".json").string();
+  const Json report = layer_report(index);
+  std::vector<NamedWeight> weights;
+  if (!report.contains("linears") || report["linears"].empty()) return weights;
+  const auto file = SafetensorsFile::open(layer_file(index));
+  for (const Json& linear : report["linears"]) {
+    const std::string name = json_string(linear, "name", place);
+    weights.push_back({name, read_paro4(*file, name, json_int(linear, "out", place), json_int(linear, "in", place),
+                                        json_bool(linear, "bias", false, place))});
+  }
+  return weights;
+}
+
+void WorkFolder::finish() const {
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+}  // namespace paro::calib

@@ -1,0 +1,39 @@
+// What a run of `paro quantize` leaves behind layer by layer, so that an interrupted one can go on: OUTPUT/.paro-work/
+// with the settings, the calibration ids and one safetensors file for each finished layer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "base/json.h"
+#include "calib/layer_pipeline.h"
+
+namespace paro::calib {
+
+class WorkFolder {
+ public:
+  /// Creates OUTPUT and the work folder. With `resume`, what is there must have been made with the same `settings`
+  /// (Error{kInput} names the first that differs); without it, an unfinished run is Error{kInput}. A finished
+  /// checkpoint in OUTPUT is Error{kInput} in any case.
+  WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume);
+
+  std::optional<std::vector<int32_t>> load_ids(int64_t count) const;
+  void save_ids(const std::vector<int32_t>& ids) const;
+
+  bool has_layer(int64_t index) const;
+  std::filesystem::path layer_file(int64_t index) const;
+  void save_layer(int64_t index, const QuantizedLayer& layer) const;
+  std::vector<NamedWeight> load_layer(int64_t index) const;
+  /// The sets' names and losses of a finished layer.
+  Json layer_report(int64_t index) const;
+
+  /// Removes the work folder: the output is complete.
+  void finish() const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace paro::calib

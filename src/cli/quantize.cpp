@@ -1,0 +1,156 @@
+// paro quantize: a full-precision model in, a 4-bit checkpoint out.
+#include "calib/quantize.h"
+
+#include <set>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+
+namespace paro::cli {
+namespace {
+
+struct Flags {
+  calib::QuantizeOptions options;
+  std::string output;
+  std::string method = "paroquant";
+  std::string preset = "fast";
+  std::string pairs = "random";
+  std::string correction = "full";
+  std::string share = "on";
+  std::string transform = "online";
+  std::string format = "paroquant";
+  std::vector<std::string> calibration;
+  std::string report;
+  bool dry_run = false;
+  bool json = false;
+};
+
+/// Settings that cli.md names and this version does not have.
+void refuse_unavailable(const Flags& flags) {
+  if (flags.method == "awq" || flags.method == "efficientqat")
+    fail_usage("--method {}: not in this version; there are paroquant, gptq and rtn", flags.method);
+  if (flags.preset != "fast") fail_usage("--preset {}: not in this version; there is fast", flags.preset);
+  if (flags.transform != "online") fail_usage("--transform {}: not in this version; there is online", flags.transform);
+  if (flags.format != "paroquant") fail_usage("--format {}: not in this version; there is paroquant", flags.format);
+  if (flags.options.bits != 4) fail_usage("--bits {}: not in this version; there is 4", flags.options.bits);
+}
+
+calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common) {
+  refuse_unavailable(flags);
+  calib::QuantizeOptions options = flags.options;
+  options.output = flags.output;
+  options.threads = common.threads;
+  options.hub = common.hub();
+  options.cancel = &interrupt_flag();
+  if (flags.method == "rtn") options.method = calib::Method::kRtn;
+  if (flags.method == "gptq") options.method = calib::Method::kGptq;
+  // Both are plain rounding in the original basis.
+  if (options.method != calib::Method::kParoQuant) options.rotations = 0;
+  options.pairs = flags.pairs == "random" ? calib::PairKind::kRandom : calib::PairKind::kButterfly;
+  options.correction = flags.correction == "full"     ? calib::Correction::kFull
+                       : flags.correction == "target" ? calib::Correction::kTarget
+                                                      : calib::Correction::kOff;
+  options.share_rotations = flags.share == "on";
+  for (const std::string& file : flags.calibration) options.calibration.emplace_back(file);
+  return options;
+}
+
+void print_estimate(const Json& estimate, bool json) {
+  if (json) {
+    write_json(estimate);
+    return;
+  }
+  write_stdout(fmt::format("{}\ntime    about {}\nmemory  about {:.1f} GB\ndisk    about {:.2f} GB\n",
+                           dump_json(estimate["settings"], 2), duration_text(estimate["seconds"].get<double>()),
+                           estimate["memory_bytes"].get<double>() / 1e9, estimate["disk_bytes"].get<double>() / 1e9));
+}
+
+int run(const Flags& flags, const CommonFlags& common) {
+  const calib::QuantizeOptions options = options_of(flags, common);
+  if (flags.dry_run) {
+    print_estimate(calib::estimate_quantize(options), flags.json);
+    return 0;
+  }
+  if (flags.output.empty()) fail_usage("-o DIR is required (but with --dry-run)");
+  try {
+    const Json report = calib::quantize(options);
+    if (!flags.report.empty()) write_file(flags.report, dump_json(report, 2));
+    if (flags.json)
+      write_json(report);
+    else
+      write_stdout(flags.output + "\n");
+  } catch (const calib::Cancelled&) {
+    throw Interrupted{"finished layers are kept; run the same command with --resume to go on"};
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command quantize_command() {
+  return {
+      "quantize", "quantize a model to 4 bits",
+      "paro quantize MODEL -o DIR --group-size 128 --calibration text.txt\n"
+      "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text",
+      [](CLI::App& app, const CommonFlags& common) {
+        const auto flags = std::make_shared<Flags>();
+        calib::QuantizeOptions& o = flags->options;
+        app.add_option("MODEL", o.model, "checkpoint folder, .gguf file or hub id")->required();
+        app.add_option("-o,--output", flags->output, "folder of the new checkpoint");
+        app.add_option("--method", flags->method, "paroquant, gptq (no rotation) or rtn (round to nearest)")
+            ->check(CLI::IsMember({"paroquant", "gptq", "rtn", "awq", "efficientqat"}))
+            ->capture_default_str();
+        app.add_option("--preset", flags->preset, "a set of flags: fast")
+            ->check(CLI::IsMember({"fast", "standard", "paper"}))
+            ->capture_default_str();
+        app.add_option("--bits", o.bits, "bits of a weight")
+            ->check(CLI::IsMember(std::set<int64_t>{2, 3, 4, 8}))
+            ->capture_default_str();
+        app.add_option("--group-size", o.group_size, "inputs that share scale and rotation")
+            ->check(CLI::IsMember(std::set<int64_t>{32, 64, 128}))
+            ->capture_default_str();
+        app.add_option("--rotations", o.rotations, "rounds of pairwise rotations (0: none)")
+            ->check(CLI::Range(0, 16))
+            ->capture_default_str();
+        app.add_option("--pairs", flags->pairs, "random or butterfly")
+            ->check(CLI::IsMember({"random", "butterfly"}))
+            ->capture_default_str();
+        app.add_option("--share-rotations", flags->share, "one rotation for q, k, v and one for gate, up: on or off")
+            ->check(CLI::IsMember({"on", "off"}))
+            ->capture_default_str();
+        app.add_option("--correction", flags->correction, "which earlier errors targets make up for: full, target, off")
+            ->check(CLI::IsMember({"full", "target", "off"}))
+            ->capture_default_str();
+        app.add_option("--calibration", flags->calibration,
+                       "FILE of text or .jsonl (repeatable); none: text sampled from the model itself")
+            ->allow_extra_args(false);
+        app.add_option("--samples", o.samples, "windows of calibration text")
+            ->check(CLI::Range(1, 1 << 20))
+            ->capture_default_str();
+        app.add_option("--seq-len", o.seq_len, "tokens of a window")
+            ->check(CLI::Range(8, 1 << 20))
+            ->capture_default_str();
+        app.add_option("--seed", o.seed, "of pairs, windows and samples")->capture_default_str();
+        app.add_option("--sweeps", o.sweeps, "passes of coordinate descent after rounding")
+            ->check(CLI::Range(0, 16))
+            ->capture_default_str();
+        app.add_option("--skip", o.skip, "REGEX of linears that stay 16-bit (repeatable)")->allow_extra_args(false);
+        app.add_option("--transform", flags->transform, "where rotations happen: online")
+            ->check(CLI::IsMember({"online", "hybrid", "merged"}))
+            ->capture_default_str();
+        app.add_option("--format", flags->format, "of the checkpoint: paroquant")
+            ->check(CLI::IsMember({"paroquant", "awq", "gptq"}))
+            ->capture_default_str();
+        app.add_flag("--resume", o.resume, "go on where an interrupted run stopped");
+        app.add_flag("--dry-run", flags->dry_run, "print settings and the estimated time, memory and disk");
+        app.add_option("--report", flags->report, "FILE for the report, JSON");
+        app.add_flag("--json", flags->json, "print the report as one JSON document");
+        return [flags, &common] { return run(*flags, common); };
+      }};
+}
+
+}  // namespace paro::cli
