@@ -7,10 +7,11 @@ cd "$(dirname "$0")/.."
 paro=$1
 extra_text=${2:-}
 dir=${DEMO_DIR:-demo}
-samples=${DEMO_SAMPLES:-32}
+samples=${DEMO_SAMPLES:-16}
 seq_len=${DEMO_SEQ_LEN:-1024}
-eval_tokens=${DEMO_EVAL_TOKENS:-8192}
-window=1024
+eval_tokens=${DEMO_EVAL_TOKENS:-4096}
+window=512
+eval_samples=$(((eval_tokens + 383) / 384))
 teacher=$dir/SmolLM2-135M-Instruct.Q4_1.gguf
 mkdir -p "$dir"
 
@@ -36,7 +37,7 @@ quantize smollm2-paro --method paroquant --preset fast --transform online --samp
 
 step "3. Text to measure on: sampled with another seed, and paro's own documentation"
 if [ ! -f "$dir/sampled.txt" ]; then
-  run "$paro" generate "$teacher" --samples 16 -n 768 --temperature 1 --seed 20250 -o "$dir/sampled.txt"
+  run "$paro" generate "$teacher" --samples "$eval_samples" -n 512 --temperature 1 --seed 20250 -o "$dir/sampled.txt"
 fi
 cat README.md docs/*.md > "$dir/documentation.txt"
 texts=("$dir/sampled.txt" "$dir/documentation.txt")
@@ -50,9 +51,9 @@ for model in smollm2-rtn smollm2-paro; do
       --limit-tokens "$eval_tokens" --json > "$result.partial"
     mv "$result.partial" "$result"
   done
-  run "$paro" bench "$dir/$model" --prefill 512 --decode 0 --json > "$dir/$model.bench.json"
+  run "$paro" bench "$dir/$model" --rows 512 --contexts 0 --json > "$dir/$model.bench.json"
 done
-run "$paro" bench "$teacher" --prefill 512 --decode 0 --json > "$dir/teacher.bench.json"
+run "$paro" bench "$teacher" --rows 512 --contexts 0 --json > "$dir/teacher.bench.json"
 python3 tools/demo_table.py "$dir" "${texts[@]}"
 
 step "5. A question"

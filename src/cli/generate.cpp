@@ -1,7 +1,9 @@
 // paro generate: raw completion of a prompt, without a chat template.
 #include "runtime/generate.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
+#include "calib/self_text.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
@@ -16,8 +18,35 @@ struct Flags {
   std::string prompt;
   int64_t max_tokens = -1;
   bool no_special = false;
+  int64_t samples = 0;
+  std::string output;
   bool json = false;
 };
+
+/// --samples: text drawn at temperature 1 from the start of a document, many at once, for measuring and calibrating on.
+int run_samples(const Flags& flags, const CommonFlags& common) {
+  if (flags.output.empty()) fail_usage("--samples: -o FILE is required");
+  if (flags.max_tokens < 1) fail_usage("--samples: expected -n TOKENS of each, found {}", flags.max_tokens);
+  if (!flags.prompt.empty()) fail_usage("--samples: starts documents of its own, without --prompt");
+  const std::unique_ptr<Engine> engine = flags.model.load(common);
+  std::vector<int32_t> starts;
+  for (const std::string& token : {engine->tokenizer().bos_token(), engine->tokenizer().eos_token()})
+    if (const auto id = engine->tokenizer().token_to_id(token)) starts.push_back(*id);
+  if (starts.empty()) starts.push_back(0);
+  const uint64_t seed = flags.sampling.seed.value_or(0);
+  const std::vector<int32_t> ids = calib::sample_text(engine->model(), engine->ops(), starts,
+                                                      {flags.samples, flags.max_tokens, seed, &interrupt_flag()});
+  if (ids.empty()) throw Interrupted{};
+  std::string text;
+  for (int64_t i = 0; i < flags.samples; ++i)
+    text += engine->tokenizer().decode(std::span(ids).subspan(static_cast<size_t>(i * flags.max_tokens),
+                                                              static_cast<size_t>(flags.max_tokens)),
+                                       true) +
+            "\n\n";
+  write_file(flags.output, text);
+  if (flags.json) write_json({{"file", flags.output}, {"tokens", ids.size()}, {"seed", seed}});
+  return 0;
+}
 
 Json document(const Flags& flags, const GenerateResult& result, const SamplingParams& sampling) {
   return {{"model", flags.model.model},
@@ -36,6 +65,8 @@ Json document(const Flags& flags, const GenerateResult& result, const SamplingPa
 }
 
 int run(const Flags& flags, const CommonFlags& common) {
+  if (flags.samples > 0) return run_samples(flags, common);
+  if (flags.prompt.empty()) fail_usage("--prompt is required");
   const std::string prompt = prompt_text(flags.prompt);
   GenerateOptions options;
   // Sampling is asked for by any of its flags; without them the most likely text is the reproducible answer.
@@ -70,7 +101,10 @@ Command generate_command() {
           [](CLI::App& app, const CommonFlags& common) {
             const auto flags = std::make_shared<Flags>();
             flags->model.add(app);
-            app.add_option("-p,--prompt", flags->prompt, "TEXT, @FILE, or - for standard input")->required();
+            app.add_option("-p,--prompt", flags->prompt, "TEXT, @FILE, or - for standard input");
+            app.add_option("--samples", flags->samples, "instead of a prompt: N texts of -n tokens each into a file")
+                ->check(CLI::Range(1, 100000));
+            app.add_option("-o,--output", flags->output, "the file of --samples");
             app.add_option("-n,--max-tokens", flags->max_tokens, "tokens at most (-1: until the model ends)")
                 ->check(CLI::Range(int64_t{-1}, int64_t{1} << 31))
                 ->capture_default_str();
