@@ -5,7 +5,7 @@ BUILD  := build/$(PRESET)
 PREFIX ?= /usr/local
 TEXT   ?=
 
-.PHONY: demo test build bench format install setup conformance sanitize fuzz check clean help
+.PHONY: demo test build bench format install setup sanitize fuzz check clean help
 
 help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,9 +26,6 @@ test: build       ## every default test
 bench: build      ## kernel benchmarks, then whole-model speed on a 1.7B shape
 	@for program in $(BUILD)/bin/*_bench; do $$program --benchmark_min_time=0.2 || exit 1; done
 	@$(BUILD)/bin/paro bench --shape smollm2-1.7b
-
-conformance: build ## compare with transformers, tokenizers and jinja2 (installed into build/conformance)
-	@tools/conformance/run.sh $(BUILD)
 
 sanitize:         ## the tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory test PRESET=asan

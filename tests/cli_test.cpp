@@ -151,21 +151,6 @@ TEST(Cli, GenerateIsReproducibleAndTimed) {
   EXPECT_EQ(one["ids"], generate_json({"-n", "12", "--ignore-eos", "--seed", "5", "--threads", "1"})["ids"]);
 }
 
-TEST(Cli, GenerateStopsAtAStopStringAndAtTheContext) {
-  const Json whole = generate_json({"-n", "30", "--ignore-eos"});
-  const auto text = whole["text"].get<std::string>();
-  ASSERT_GT(text.size(), 12u);
-  const std::string stop = text.substr(6, 3);
-  const Json stopped = generate_json({"-n", "30", "--ignore-eos", "--stop", stop});
-  EXPECT_EQ(stopped["finish_reason"], "stop");
-  EXPECT_EQ(stopped["text"], text.substr(0, text.find(stop)));
-
-  const Json full = generate_json({"--ignore-eos", "--context", "20"});
-  EXPECT_EQ(full["finish_reason"], "context");
-  // The last token is known before there would have to be room for it.
-  EXPECT_EQ(full["prompt_tokens"].get<int>() + full["completion_tokens"].get<int>(), 21);
-}
-
 TEST(Cli, GenerateStreamsTheSameTextAsItsJson) {
   const Json document = generate_json({"-n", "20", "--ignore-eos"});
   const Outcome run =
@@ -274,46 +259,13 @@ TEST(Cli, ControlCEndsCleanly) {
   EXPECT_EQ(run.err, "paro: interrupted\n");
 }
 
-TEST(Cli, ChatOnATerminal) {
-  const std::string home = CliFiles::dir() / "home";
-  const std::string saved = CliFiles::dir() / "saved.json";
-  const std::vector<std::string> arguments = {"chat", CliFiles::model(), "--seed", "1", "-n", "8", "--ignore-eos"};
-  const std::vector<std::string> environment = {"XDG_STATE_HOME=" + home, "NO_COLOR=1"};
-  const Outcome run = run_paro_on_terminal(arguments,
-                                           {{"/help shows", "/hlep\r"},
-                                            {"did you mean '/help'?", "hel\x02\x02xx\x7f\x7f\x05lo\r"},
-                                            {"tokens/s]", "/set temperature 0\r"},
-                                            {"> ", "one \\\r"},
-                                            {". ", "two\r"},
-                                            {"tokens/s]", "\033[200~a pasted\nmessage\033[201~\r"},
-                                            {"tokens/s]", "/save " + saved + "\r"},
-                                            {"messages written", "/clear\r"},
-                                            {"(cleared)", "\x03"},
-                                            {"Ctrl-C again", "/exit\r"}},
-                                           environment);
-  EXPECT_EQ(run.exit_code, 0);
-  EXPECT_EQ(run.err, "") << run.out;
-  const Json messages = read_json(saved)["messages"];
-  ASSERT_EQ(messages.size(), 6u);
-  EXPECT_EQ(messages[0]["content"], "hello");
-  EXPECT_EQ(messages[2]["content"], "one \ntwo");
-  EXPECT_EQ(messages[4]["content"], "a pasted\nmessage");
-  const std::string history = read_file(std::filesystem::path(home) / "paro" / "history");
-  EXPECT_NE(history.find("hello\none \\ntwo\na pasted\\nmessage\n"), std::string::npos) << history;
-
-  // The history comes back with the arrow up.
-  const Outcome again = run_paro_on_terminal(
-      arguments, {{"/help shows", "\033[A\033[A\033[A\033[B\r"}, {"/clear", ""}, {"(cleared)", "\x04"}}, environment);
-  EXPECT_EQ(again.exit_code, 0);
-}
-
 TEST(Cli, ControlCStopsTheAnswerAndNotTheChat) {
   const std::filesystem::path model = CliFiles::dir() / "endless";
   write_tiny_model(model, {.layers = 8, .max_positions = 100'000});
   const std::vector<std::string> environment = {"XDG_STATE_HOME=" + (CliFiles::dir() / "home").string()};
-  const Outcome run =
-      run_paro_on_terminal({"chat", model, "--ignore-eos"},
-                           {{"/help shows", "go\r"}, {"go\r\n", ""}, {"e", "\x03"}, {"stopped]", "\x04"}}, environment);
+  const Outcome run = run_paro_on_terminal(
+      {"chat", model, "--ignore-eos"},
+      {{"> ", "go\r"}, {"\033[?2004l", ""}, {"e", "\x03"}, {"stopped]", ""}, {"> ", "\x04"}}, environment);
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(run.err, "") << run.out;
 }

@@ -7,19 +7,15 @@ namespace paro {
 int64_t dtype_size(DType type) {
   switch (type) {
     case DType::kF64:
-    case DType::kI64:
-      return 8;
+    case DType::kI64: return 8;
     case DType::kF32:
-    case DType::kI32:
-      return 4;
+    case DType::kI32: return 4;
     case DType::kF16:
     case DType::kBF16:
-    case DType::kI16:
-      return 2;
+    case DType::kI16: return 2;
     case DType::kI8:
     case DType::kU8:
-    case DType::kBool:
-      return 1;
+    case DType::kBool: return 1;
   }
   PARO_CHECK(false);
   return 0;

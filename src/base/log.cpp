@@ -17,7 +17,9 @@ LogLevel log_level() { return current_level; }
 
 void log_line(LogLevel level, const std::string& message) {
   if (level < log_level()) return;
-  const char* prefix = level == LogLevel::kWarning ? "paro: warning: " : level == LogLevel::kError ? "paro: error: " : "";
+  const char* prefix = level == LogLevel::kWarning ? "paro: warning: "
+                       : level == LogLevel::kError ? "paro: error: "
+                                                   : "";
   const std::lock_guard lock(output_mutex);
   std::fprintf(stderr, "%s%s\n", prefix, message.c_str());
 }

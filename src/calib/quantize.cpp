@@ -167,7 +167,13 @@ Json quantize(const QuantizeOptions& options) {
   const WorkFolder work(options.output, fingerprint(options, source, threads), options.resume);
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
-    ids = calibration_ids(options, source, *ops);
+    try {
+      ids = calibration_ids(options, source, *ops);
+    } catch (...) {
+      // Nothing is done yet that --resume could go on with.
+      work.finish();
+      throw;
+    }
     work.save_ids(*ids);
   }
   Streams streams(source.config, std::move(*ids), amount.seq_len, with_full);

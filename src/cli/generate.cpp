@@ -15,7 +15,7 @@ namespace {
 struct Flags {
   ModelFlags model;
   SamplingFlags sampling;
-  std::string prompt;
+  std::optional<std::string> prompt;
   int64_t max_tokens = -1;
   bool no_special = false;
   int64_t samples = 0;
@@ -27,7 +27,7 @@ struct Flags {
 int run_samples(const Flags& flags, const CommonFlags& common) {
   if (flags.output.empty()) fail_usage("--samples: -o FILE is required");
   if (flags.max_tokens < 1) fail_usage("--samples: expected -n TOKENS of each, found {}", flags.max_tokens);
-  if (!flags.prompt.empty()) fail_usage("--samples: starts documents of its own, without --prompt");
+  if (flags.prompt) fail_usage("--samples: starts documents of its own, without --prompt");
   const std::unique_ptr<Engine> engine = flags.model.load(common);
   std::vector<int32_t> starts;
   for (const std::string& token : {engine->tokenizer().bos_token(), engine->tokenizer().eos_token()})
@@ -66,8 +66,8 @@ Json document(const Flags& flags, const GenerateResult& result, const SamplingPa
 
 int run(const Flags& flags, const CommonFlags& common) {
   if (flags.samples > 0) return run_samples(flags, common);
-  if (flags.prompt.empty()) fail_usage("--prompt is required");
-  const std::string prompt = prompt_text(flags.prompt);
+  if (!flags.prompt) fail_usage("--prompt is required");
+  const std::string prompt = prompt_text(*flags.prompt);
   GenerateOptions options;
   // Sampling is asked for by any of its flags; without them the most likely text is the reproducible answer.
   const SamplingFlags& s = flags.sampling;

@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "base/error.h"
@@ -100,6 +101,21 @@ QuantizationConfig parse_quantization(const ConfigReader& config) {
 }
 
 }  // namespace
+
+int64_t ModelConfig::context_length() const {
+  const auto extended = [&](int64_t original) {
+    const double positions = static_cast<double>(original) * rope.factor;
+    return std::max(max_positions, static_cast<int64_t>(std::min(positions, static_cast<double>(kMaxPositions))));
+  };
+  switch (rope.scaling) {
+    case RopeConfig::Scaling::kNone:
+    case RopeConfig::Scaling::kLlama3: break;
+    case RopeConfig::Scaling::kLinear:
+    case RopeConfig::Scaling::kDynamic: return extended(max_positions);
+    case RopeConfig::Scaling::kYarn: return extended(rope.original_max_positions);
+  }
+  return max_positions;
+}
 
 ModelConfig parse_model_config(const Json& object, const std::string& place) {
   const ConfigReader json(object, place);

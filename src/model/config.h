@@ -56,6 +56,10 @@ struct ModelConfig {
   std::vector<int64_t> layer_window;  // [layers]; sliding-window width, 0: full attention
   std::vector<int32_t> eos_ids;       // of config.json; generation_config.json may add
   QuantizationConfig quantization;
+
+  /// Positions the model is meant for: max_positions, or more where rope scaling extends a context that
+  /// max_position_embeddings gives without it (Qwen 2.5 with yarn, models with linear or dynamic scaling).
+  int64_t context_length() const;
 };
 
 /// Parses and validates config.json for a supported family (model/families/registry.h). Throws Error{kInput} naming

@@ -103,6 +103,19 @@ TEST(ModelConfigTest, EosAsNumberListOrNull) {
   EXPECT_THAT(parse(R"({"eos_token_id": null})").eos_ids, IsEmpty());
 }
 
+TEST(ModelConfigTest, ContextLengthCountsRopeScaling) {
+  EXPECT_EQ(parse().context_length(), 2048);
+  EXPECT_EQ(parse(R"({"rope_scaling": {"type": "linear", "factor": 4}})").context_length(), 8192);
+  EXPECT_EQ(parse(R"({"rope_scaling": {"type": "dynamic", "factor": 1e300}})").context_length(), 1 << 30);
+  EXPECT_EQ(parse(R"({"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 512}})")
+                .context_length(),
+            2048);
+  EXPECT_EQ(parse(R"({"rope_scaling": {"type": "yarn", "factor": 4}})").context_length(), 8192);
+  EXPECT_EQ(parse(R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}})")
+                .context_length(),
+            2048);
+}
+
 TEST(ModelConfigTest, Quantization) {
   const ModelConfig config =
       parse(R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 64, "krot": 8}})");

@@ -1,6 +1,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
@@ -68,7 +69,10 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
   const std::unique_ptr<WeightFactory> factory = make_cpu_weight_factory(config.quantization);
   std::unique_ptr<Progress> progress;
   int64_t shown = 0;
+  const auto start = std::chrono::steady_clock::now();
   auto loaded = Model::load(config, *checkpoint.weights, *factory, [&](int64_t done, int64_t total) {
+    // What loads in a moment needs no bar.
+    if (!progress && std::chrono::steady_clock::now() - start < std::chrono::milliseconds(500)) return;
     if (!progress) progress = std::make_unique<Progress>("loading", total);
     progress->advance(done - std::exchange(shown, done));
   });
@@ -116,8 +120,8 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
 
 Sequence::Sequence(const Engine& engine, int64_t capacity)
     : engine_(engine),
-      cache_(make_cpu_cache(engine.config(), capacity > 0 ? std::min(capacity, engine.config().max_positions)
-                                                          : engine.config().max_positions)),
+      cache_(make_cpu_cache(engine.config(), capacity > 0 ? std::min(capacity, engine.config().context_length())
+                                                          : engine.config().context_length())),
       logits_(static_cast<size_t>(engine.config().vocab_size)) {
   ids_.reserve(static_cast<size_t>(std::min<int64_t>(cache_->capacity, 1 << 16)));
 }

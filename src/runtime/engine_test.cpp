@@ -141,7 +141,7 @@ TEST(Measure, CountsWhatAModelReads) {
   const auto packed = small_engine(RandomFormat::kParo4);
   const ModelCost p = model_cost(*packed);
   EXPECT_EQ(p.packed_macs, weights);
-  EXPECT_LT(p.weight_bytes, d.weight_bytes / 2);
+  EXPECT_LT(p.weight_bytes, d.weight_bytes * 6 / 10);  // the head stays at 16 bits
 }
 
 }  // namespace

@@ -135,9 +135,9 @@ class Evaluation {
  private:
   void check(const Engine& engine) const {
     if (window_ < 2) fail_usage("--window: expected at least 2 tokens, found {}", window_);
-    if (window_ > engine.config().max_positions) {
+    if (window_ > engine.config().context_length()) {
       fail_usage("--window {}: the context of {} holds {} tokens", window_, engine.checkpoint().name,
-                 engine.config().max_positions);
+                 engine.config().context_length());
     }
   }
 

@@ -54,6 +54,15 @@ void check_prompt(const Engine& engine, const Sequence& sequence, std::span<cons
   }
 }
 
+/// An error about the logits names the model.
+int32_t next_token(const Engine& engine, Sampler& sampler, std::span<const float> logits) {
+  try {
+    return sampler.sample(logits);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: {}", engine.checkpoint().name, error.what()));
+  }
+}
+
 }  // namespace
 
 std::string_view finish_name(FinishReason reason) {
@@ -100,7 +109,7 @@ GenerateResult generate(const Engine& engine, Sequence& sequence, std::span<cons
       result.finish = FinishReason::kMaxTokens;
       break;
     }
-    const int32_t id = sampler.sample(logits);
+    const int32_t id = next_token(engine, sampler, logits);
     if (!options.ignore_eos && engine.is_eos(id)) {
       result.finish = FinishReason::kEos;
       break;

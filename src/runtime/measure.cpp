@@ -70,9 +70,9 @@ class Measurement {
     int64_t most = 1;
     for (const int64_t rows : options.prefill_rows) most = std::max(most, rows);
     for (const int64_t context : options.decode_contexts) most = std::max(most, context + options.decode_tokens);
-    if (most > engine.config().max_positions) {
+    if (most > engine.config().context_length()) {
       fail_usage("bench: {} positions are asked for; the model's context holds {}", most,
-                 engine.config().max_positions);
+                 engine.config().context_length());
     }
     return most;
   }

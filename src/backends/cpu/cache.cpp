@@ -1,9 +1,7 @@
 #include "backends/cpu/cache.h"
 
 #include <sys/mman.h>
-
-#include <cerrno>
-#include <cstring>
+#include <sys/sysinfo.h>
 
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
@@ -17,6 +15,13 @@ constexpr size_t kPage = 4096;
 size_t times(size_t a, size_t b) {
   size_t result = 0;
   return __builtin_mul_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
+/// What the machine could ever give: a system that overcommits without bound would promise more and then kill.
+size_t machine_memory() {
+  struct sysinfo info {};
+  if (::sysinfo(&info) != 0) return SIZE_MAX;
+  return times(info.totalram + info.totalswap, info.mem_unit);
 }
 
 size_t whole_pages(size_t bytes) { return bytes > SIZE_MAX - kPage ? SIZE_MAX : (bytes + kPage - 1) / kPage * kPage; }
@@ -35,8 +40,9 @@ CpuCache::CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t p
   const size_t value_bytes = whole_pages(times(times(padded, static_cast<size_t>(padded_head_dim(head_dim))), 2));
   head_bytes_ = key_bytes_ > SIZE_MAX - value_bytes ? SIZE_MAX : key_bytes_ + value_bytes;
   bytes_ = times(times(head_bytes_, static_cast<size_t>(kv_heads)), static_cast<size_t>(layers));
-  void* data = bytes_ == SIZE_MAX ? MAP_FAILED
-                                  : ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = bytes_ > machine_memory()
+                   ? MAP_FAILED
+                   : ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     fail_limit("KV cache: cannot reserve {:.1f} GB for {} positions; a shorter context needs less",
                static_cast<double>(bytes_) * 1e-9, positions);

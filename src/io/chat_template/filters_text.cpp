@@ -173,7 +173,7 @@ Value tojson(Runtime& runtime, const Value& self, Call& call) {
   style.sort_keys = flag_argument(sort, false);
   if (!indent_by.is_missing() && !indent_by.is_none()) {
     style.pretty = true;
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
     if (indent_by.is_string()) {
       style.indent = indent_by.text();
     } else {

@@ -48,7 +48,7 @@ class JsonWriter {
         case '\f': out_ += "\\f"; break;
         case '\b': out_ += "\\b"; break;
         default:
-          if (c < 0x20) {
+          if (c < 0x20 || (c == 0x7F && style_.ensure_ascii)) {
             out_ += fmt::format("\\u{:04x}", c);
           } else {
             out_ += static_cast<char>(c);

@@ -291,7 +291,7 @@ ExprPtr Parser::filter(ExprPtr node, bool start_inline) {
     start_inline = false;
     ExprPtr out = make(ExprKind::kFilter, current().line);
     out->text = expect_any_name();
-    while (skip_operator(".")) out->text += "." + expect_any_name();
+    while (skip_operator(".")) out->text.append(1, '.').append(expect_any_name());
     out->builtin = find_filter(out->text);
     out->items.push_back(std::move(node));
     if (current().is_operator("(")) out->arguments = arguments();
@@ -305,7 +305,7 @@ ExprPtr Parser::test(ExprPtr node) {
   bool negated = skip_name("not");
   ExprPtr out = make(ExprKind::kTest, line);
   out->text = expect_any_name();
-  while (skip_operator(".")) out->text += "." + expect_any_name();
+  while (skip_operator(".")) out->text.append(1, '.').append(expect_any_name());
   out->builtin = find_test(out->text);
   out->items.push_back(std::move(node));
   Token type = current().type;

@@ -47,7 +47,7 @@ FieldSpec read_spec(Runtime& runtime, std::string_view spec) {
   if (peek(at) == '0') {
     out.zero = ++at > 0;
     if (out.align == '\0') {
-      out.fill = "0";
+      out.fill.assign(1, '0');
       out.align = '=';
     }
   }

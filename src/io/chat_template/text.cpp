@@ -23,11 +23,12 @@ bool in_runs(std::span<const CharRun> runs, char32_t c) {
   return false;
 }
 
-void append_mapped(std::string& out, char32_t c, const CaseTable& table) {
+/// False when the table does not have the character.
+bool append_mapped(std::string& out, char32_t c, const CaseTable& table) {
   for (const CaseSpecial& special : table.special) {
     if (special.from == c) {
       for (const char32_t* to = special.to; *to != 0; ++to) append_char(out, *to);
-      return;
+      return true;
     }
   }
   auto after = std::upper_bound(table.runs.begin(), table.runs.end(), c,
@@ -37,37 +38,30 @@ void append_mapped(std::string& out, char32_t c, const CaseTable& table) {
     --after;
     if (c <= after->last && (c - after->first) % after->stride == 0) {
       append_char(out, static_cast<char32_t>(static_cast<int64_t>(c) + after->delta));
-      return;
+      return true;
     }
   }
-  append_char(out, c);
+  return false;
 }
 
 void append_lower(std::string& out, char32_t c) {
   if (c < 128) {
     out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  } else {
-    append_mapped(out, c, kToLower);
+  } else if (!append_mapped(out, c, kToLower)) {
+    append_char(out, c);
   }
 }
 
 void append_upper(std::string& out, char32_t c) {
   if (c < 128) {
     out += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
-  } else {
-    append_mapped(out, c, kToUpper);
+  } else if (!append_mapped(out, c, kToUpper)) {
+    append_char(out, c);
   }
 }
 
 void append_title(std::string& out, char32_t c) {
-  size_t before = out.size();
-  if (c >= 128) append_mapped(out, c, kToTitle);
-  std::string same;
-  append_char(same, c);
-  if (c < 128 || std::string_view(out).substr(before) == same) {
-    out.resize(before);
-    append_upper(out, c);
-  }
+  if (c < 128 || !append_mapped(out, c, kToTitle)) append_upper(out, c);
 }
 
 /// Sigma at the end of a word has a form of its own.

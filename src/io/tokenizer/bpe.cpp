@@ -66,10 +66,25 @@ void Bpe::encode_cached(std::string_view word, std::vector<int32_t>& ids) const 
 }
 
 void Bpe::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
-  if (ignore_merges_) {
-    const int32_t whole = bytes_ ? by_raw_.find(raw_, word) : find(word);
-    if (whole >= 0) return ids.push_back(whole);
+  const int32_t whole = bytes_ ? by_raw_.find(raw_, word) : find(word);
+  if (whole >= 0 && (ignore_merges_ || is_reachable(whole))) return ids.push_back(whole);
+  merge_word(word, ids);
+}
+
+// Whether the merges make the token of its own spelling; found out when it is first asked for.
+bool Bpe::is_reachable(int32_t id) const {
+  std::atomic<uint8_t>& known = reachable_[static_cast<size_t>(id)];
+  uint8_t state = known.load(std::memory_order_relaxed);
+  if (state == kNotKnown) {
+    std::vector<int32_t> ids;
+    merge_word(bytes_ ? raw_[static_cast<size_t>(id)] : tokens_[static_cast<size_t>(id)], ids);
+    state = ids.size() == 1 && ids[0] == id ? kReachable : kUnreachable;
+    known.store(state, std::memory_order_relaxed);
   }
+  return state == kReachable;
+}
+
+void Bpe::merge_word(std::string_view word, std::vector<int32_t>& ids) const {
   if (bytes_ && !any_bytes_missing_ && word.size() <= kShort) {
     int32_t symbols[kShort];
     for (size_t i = 0; i < word.size(); ++i) symbols[i] = byte_symbols_[static_cast<unsigned char>(word[i])];
@@ -116,21 +131,19 @@ void Bpe::add_symbols(std::string_view word, std::vector<int32_t>& symbols) cons
 }
 
 void Bpe::merge_short(int32_t* symbols, size_t count, std::vector<int32_t>& ids) const {
-  MergeMap::Merge merges[kShort];
-  for (size_t i = 0; i + 1 < count; ++i) merges[i] = merges_.find(symbols[i], symbols[i + 1]);
+  uint32_t ranks[kShort];
+  for (size_t i = 0; i + 1 < count; ++i) ranks[i] = merges_.find(symbols[i], symbols[i + 1]);
   while (count > 1) {
     size_t best = 0;
     for (size_t i = 1; i + 1 < count; ++i)
-      if (merges[i].rank < merges[best].rank) best = i;
-    if (merges[best].rank == MergeMap::kNone) break;
-    symbols[best] = merges[best].id;
-    std::copy(symbols + best + 2, symbols + count, symbols + best + 1);
+      if (ranks[i] < ranks[best]) best = i;
+    if (ranks[best] == MergeMap::kNone) break;
+    symbols[best] = result_of_rank_[ranks[best]];
     --count;
-    if (best + 1 < count) {
-      std::copy(merges + best + 2, merges + count, merges + best + 1);
-      merges[best] = merges_.find(symbols[best], symbols[best + 1]);
-    }
-    if (best > 0) merges[best - 1] = merges_.find(symbols[best - 1], symbols[best]);
+    for (size_t i = best + 1; i < count; ++i) symbols[i] = symbols[i + 1];
+    for (size_t i = best + 1; i + 1 < count; ++i) ranks[i] = ranks[i + 1];
+    if (best + 1 < count) ranks[best] = merges_.find(symbols[best], symbols[best + 1]);
+    if (best > 0) ranks[best - 1] = merges_.find(symbols[best - 1], symbols[best]);
   }
   ids.insert(ids.end(), symbols, symbols + count);
 }
@@ -145,9 +158,9 @@ void Bpe::merge_long(std::span<const int32_t> symbols, std::vector<int32_t>& ids
   std::vector<Node> nodes(symbols.size());
   std::vector<uint64_t> heap;
   const auto candidate = [&](uint32_t left, uint32_t right) {
-    const MergeMap::Merge merge = merges_.find(nodes[left].symbol, nodes[right].symbol);
-    if (merge.rank == MergeMap::kNone) return false;
-    heap.push_back(static_cast<uint64_t>(merge.rank) << 32 | left);
+    const uint32_t rank = merges_.find(nodes[left].symbol, nodes[right].symbol);
+    if (rank == MergeMap::kNone) return false;
+    heap.push_back(static_cast<uint64_t>(rank) << 32 | left);
     return true;
   };
   for (uint32_t i = 0; i < count; ++i) nodes[i] = {symbols[i], i - 1, i + 1};
@@ -160,7 +173,7 @@ void Bpe::merge_long(std::span<const int32_t> symbols, std::vector<int32_t>& ids
     heap.pop_back();
     Node& node = nodes[at];
     if (node.symbol < 0 || node.next >= count) continue;
-    if (merges_.find(node.symbol, nodes[node.next].symbol).rank != rank) continue;
+    if (merges_.find(node.symbol, nodes[node.next].symbol) != rank) continue;
     node.symbol = result_of_rank_[rank];
     Node& right = nodes[node.next];
     right.symbol = -1;

@@ -1,7 +1,9 @@
 // The BPE model of tokenizer.json: a vocabulary, ranked merges, and the encoding of one word.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,6 +47,8 @@ class Bpe {
 
   void encode_cached(std::string_view word, std::vector<int32_t>& ids) const;
   void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
+  bool is_reachable(int32_t id) const;
+  void merge_word(std::string_view word, std::vector<int32_t>& ids) const;
   void add_symbols(std::string_view word, std::vector<int32_t>& symbols) const;
   void merge_short(int32_t* symbols, size_t count, std::vector<int32_t>& ids) const;
   void merge_long(std::span<const int32_t> symbols, std::vector<int32_t>& ids) const;
@@ -57,6 +61,8 @@ class Bpe {
   SpellingMap by_token_;
   std::vector<std::string> raw_;  // with bytes_: what the tokens stand for; empty where a token is no bytes
   SpellingMap by_raw_;
+  enum : uint8_t { kNotKnown, kReachable, kUnreachable };
+  std::unique_ptr<std::atomic<uint8_t>[]> reachable_;  // of each id; filled as words ask
   MergeMap merges_;
   std::vector<int32_t> result_of_rank_;
 

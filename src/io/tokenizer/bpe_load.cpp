@@ -61,7 +61,7 @@ void Bpe::read_vocabulary(const Json& json, const std::string& place) {
     fail_input("{}: \"vocab\": expected an object, found {}", place, json_kind(*vocabulary));
   count_ = static_cast<int64_t>(vocabulary->size());
   // Ids may leave gaps, but not so many that the tables outgrow the file.
-  const int64_t limit = 2 * count_ + 65536;
+  const int64_t limit = std::min(2 * count_ + 65536, MergeMap::kMaxIds);
   int64_t largest = -1;
   for (const auto& [token, value] : vocabulary->items()) {
     if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() >= limit)
@@ -71,6 +71,7 @@ void Bpe::read_vocabulary(const Json& json, const std::string& place) {
   }
   tokens_.resize(static_cast<size_t>(largest + 1));
   there_.resize(tokens_.size());
+  reachable_ = std::make_unique<std::atomic<uint8_t>[]>(tokens_.size());
   by_token_.reserve(static_cast<size_t>(count_));
   for (const auto& [token, value] : vocabulary->items()) {
     const auto id = value.get<size_t>();
@@ -95,6 +96,8 @@ void Bpe::read_merges(const Json& json, const std::string& place) {
   const auto merges = json.find("merges");
   if (merges == json.end()) fail_input("{}: \"merges\" is missing", place);
   if (!merges->is_array()) fail_input("{}: \"merges\": expected an array, found {}", place, json_kind(*merges));
+  if (merges->size() >= static_cast<size_t>(MergeMap::kMaxRanks))
+    fail_input("{}: {} merges, expected fewer than {}", place, merges->size(), MergeMap::kMaxRanks);
   merges_.reserve(merges->size());
   std::string left, right;
   bool all_of_characters = true;
@@ -122,7 +125,7 @@ void Bpe::read_merges(const Json& json, const std::string& place) {
                  a < 0   ? left
                  : b < 0 ? right
                          : left + right);
-    merges_.set(a, b, {static_cast<uint32_t>(result_of_rank_.size()), result});
+    merges_.set(a, b, static_cast<uint32_t>(result_of_rank_.size()));
     result_of_rank_.push_back(result);
     if (bytes_) continue;
     all_of_characters = all_of_characters && !is_byte_token(left) && !is_byte_token(right);

@@ -28,10 +28,10 @@ inline uint64_t hash_bytes(std::string_view text) {
   return mix_hash(hash, word);
 }
 
-/// The smallest power of two that is at least twice `count`.
+/// The smallest power of two that `count` fills to at most two thirds.
 inline size_t table_size(size_t count) {
   size_t size = 16;
-  while (size < 2 * count) size *= 2;
+  while (2 * size < 3 * count) size *= 2;
   return size;
 }
 
@@ -66,36 +66,39 @@ class SpellingMap {
   std::vector<Slot> slots_;
 };
 
-/// Rank and result of the merge of two ids.
+/// Ranks of merges by the pair of ids. Eight bytes a slot, so that most of the table stays in the processor's caches.
 class MergeMap {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
-  struct Merge {
-    uint32_t rank;
-    int32_t id;
-  };
-  void reserve(size_t count) { slots_.assign(table_size(count), Slot{}); }
-  /// A pair that is there already gets the new rank and result.
-  void set(int32_t left, int32_t right, Merge merge) {
-    Slot& slot = slots_[find_slot(left, right)];
-    slot = {left, right, merge};
+  static constexpr int64_t kMaxIds = (int64_t{1} << 21) - 1;
+  static constexpr int64_t kMaxRanks = int64_t{1} << 22;
+
+  void reserve(size_t count) { slots_.assign(table_size(count), kEmpty); }
+  /// A pair that is there already gets the new rank. Requires ids below kMaxIds and a rank below kMaxRanks.
+  void set(int32_t left, int32_t right, uint32_t rank) {
+    const uint64_t key = pair_key(left, right);
+    slots_[find_slot(key)] = key << kRankBits | rank;
   }
-  /// rank kNone when the two do not merge.
-  Merge find(int32_t left, int32_t right) const { return slots_[find_slot(left, right)].merge; }
+  /// kNone when the two do not merge.
+  uint32_t find(int32_t left, int32_t right) const {
+    const uint64_t slot = slots_[find_slot(pair_key(left, right))];
+    return slot == kEmpty ? kNone : static_cast<uint32_t>(slot & (kMaxRanks - 1));
+  }
 
  private:
-  struct Slot {
-    int32_t left = -1;
-    int32_t right = -1;
-    Merge merge = {kNone, -1};
-  };
-  size_t find_slot(int32_t left, int32_t right) const {
+  static constexpr uint64_t kEmpty = UINT64_MAX;
+  static constexpr int kRankBits = 22;
+  static uint64_t pair_key(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(left) << 21 | static_cast<uint64_t>(right);
+  }
+  size_t find_slot(uint64_t key) const {
     const size_t mask = slots_.size() - 1;
-    size_t at = mix_hash(static_cast<uint32_t>(left), static_cast<uint32_t>(right)) & mask;
-    while (slots_[at].left != -1 && (slots_[at].left != left || slots_[at].right != right)) at = (at + 1) & mask;
+    const uint64_t hash = key * 0x9E3779B97F4A7C15u;
+    size_t at = (hash >> 32) & mask;
+    while (slots_[at] != kEmpty && slots_[at] >> kRankBits != key) at = (at + 1) & mask;
     return at;
   }
-  std::vector<Slot> slots_;
+  std::vector<uint64_t> slots_;
 };
 
 }  // namespace paro::tokenizer

@@ -30,15 +30,17 @@ namespace splitters {
 /// Reads characters and their classes.
 struct Scanner {
   const CharClasses& classes = CharClasses::get();
+  const uint8_t* const low = classes.low();
 
   /// The classes of the character at `p` and where the next begins.
   struct Char {
     const char* next;
     uint8_t bits;
   };
-  Char read(const char* p) const {
+  [[gnu::always_inline]] Char read(const char* p) const {
     const auto byte = static_cast<unsigned char>(*p);
-    if (byte < 0x80) return {p + 1, classes.of(byte)};
+    if (byte < 0x80) [[likely]]
+      return {p + 1, low[byte]};
     const char32_t c = next_char(p);
     return {p, classes.of(c)};
   }

@@ -26,6 +26,8 @@ class CharClasses {
   static const CharClasses& get();
   /// The CharClass bits of `c`.
   uint8_t of(char32_t c) const { return blocks_[block_[c >> 8]][c & 0xFF]; }
+  /// The same for U+0000 to U+00FF, as a table.
+  const uint8_t* low() const { return blocks_[1].data(); }
   bool is(char32_t c, int classes) const { return (of(c) & classes) != 0; }
 
  private:

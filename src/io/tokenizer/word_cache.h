@@ -16,7 +16,7 @@ class WordCache {
  public:
   static constexpr size_t kMaxBytes = 24;
   static constexpr size_t kMaxIds = 8;
-  static constexpr size_t kEntries = size_t{1} << 14;
+  static constexpr size_t kEntries = size_t{1} << 15;
 
   /// A word of 1 to kMaxBytes bytes in a form that is quick to compare.
   struct Key {
