@@ -113,7 +113,7 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
   }
   const bool corrected = options_.correction != Correction::kOff;
   const Linear& target = layers.first_of(set);
-  Statistics statistics(target.in, corrected ? target.in : 0);
+  Statistics statistics(target.in, corrected ? target.in : 0, pool_);
   RecordingOps recorder(ops_);
   std::vector<LinearSlot> full_slots;
   if (corrected) full_slots = layers.full->linear_slots();
@@ -145,7 +145,7 @@ void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t
   } else {
     const bool corrected = options_.correction != Correction::kOff;
     const Linear& last = layers.first_of(set);
-    Statistics statistics(last.in, corrected ? last.out : 0);
+    Statistics statistics(last.in, corrected ? last.out : 0, pool_);
     advance_to_last(layers, block, &statistics);
     finish_set(layers, set, std::move(wanted), &statistics, corrected ? CrossMoment::kOutputs : CrossMoment::kNone,
                stream, result);

@@ -152,7 +152,6 @@ Json quantize(const QuantizeOptions& options) {
   const WeightSource& weights = *source.checkpoint.weights;
   const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
   const int threads = thread_pool_of(*ops).size();
-  set_blas_threads(threads);
   DenseWeightFactory factory;
   const auto ends = load_model_ends(source.config, weights, factory);
 

@@ -97,9 +97,9 @@ void SetQuantizer::correct(std::vector<SetMember>& members, const Statistics& st
   const std::vector<double> moment = statistics.cross_moment(members.front().name);
   for (SetMember& member : members) {
     std::vector<double> excess = cross == CrossMoment::kInputs
-                                     ? excess_from_inputs(member.weight.data(), member.out, h, moment)
-                                     : excess_from_outputs(member.weight.data(), member.out, h, moment);
-    member.weight = corrected_weight(member.weight.data(), member.out, h, std::move(excess), kCorrectionDamping);
+                                     ? excess_from_inputs(member.weight.data(), member.out, h, moment, pool_)
+                                     : excess_from_outputs(member.weight.data(), member.out, h, moment, pool_);
+    member.weight = corrected_weight(member.weight.data(), member.out, h, std::move(excess), kCorrectionDamping, pool_);
   }
 }
 

@@ -14,12 +14,13 @@ namespace paro::calib {
 /// zero activations leave W as it is.
 /// Sources: GPTAQ (arXiv 2504.02692), Qronos (arXiv 2505.11695); the residual's term enters through B.
 std::vector<float> corrected_weight(const float* w, int64_t out, const SquareMatrix& h, std::vector<double> excess,
-                                    double damping);
+                                    double damping, ThreadPool& pool);
 
 /// B - W H = W (C - H) for B = W C: `c` = E[x_f x_q^T], [in, in].
-std::vector<double> excess_from_inputs(const float* w, int64_t out, const SquareMatrix& h,
-                                       const std::vector<double>& c);
+std::vector<double> excess_from_inputs(const float* w, int64_t out, const SquareMatrix& h, const std::vector<double>& c,
+                                       ThreadPool& pool);
 /// B - W H for B given, [out, in].
-std::vector<double> excess_from_outputs(const float* w, int64_t out, const SquareMatrix& h, std::vector<double> b);
+std::vector<double> excess_from_outputs(const float* w, int64_t out, const SquareMatrix& h, std::vector<double> b,
+                                        ThreadPool& pool);
 
 }  // namespace paro::calib

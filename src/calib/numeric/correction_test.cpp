@@ -41,12 +41,14 @@ struct Streams {
 };
 
 TEST(Correction, BringsTheQuantizedStreamsOutputBack) {
+  ThreadPool pool(2);
   const Streams s;
-  Statistics statistics(s.in, s.in);
+  Statistics statistics(s.in, s.in, pool);
   statistics.add(s.quantized.data(), s.full.data(), s.rows);
   const SquareMatrix h = statistics.second_moment("t");
-  const std::vector<float> corrected = corrected_weight(
-      s.weight.data(), s.out, h, excess_from_inputs(s.weight.data(), s.out, h, statistics.cross_moment("t")), 0.01);
+  const std::vector<float> corrected =
+      corrected_weight(s.weight.data(), s.out, h,
+                       excess_from_inputs(s.weight.data(), s.out, h, statistics.cross_moment("t"), pool), 0.01, pool);
   EXPECT_LT(s.loss(corrected), 0.1 * s.loss(s.weight));
   // A least-squares solution: any step away from it is worse (the damping moves it a little, hence the size of steps).
   Random random(3);
@@ -58,26 +60,29 @@ TEST(Correction, BringsTheQuantizedStreamsOutputBack) {
 }
 
 TEST(Correction, InputsAndOutputsGiveTheSame) {
+  ThreadPool pool(2);
   const Streams s;
-  Statistics by_input(s.in, s.in), by_output(s.in, s.out);
+  Statistics by_input(s.in, s.in, pool), by_output(s.in, s.out, pool);
   by_input.add(s.quantized.data(), s.full.data(), s.rows);
   by_output.add(s.quantized.data(), s.outputs().data(), s.rows);
   const SquareMatrix h = by_input.second_moment("t");
-  const auto a = excess_from_inputs(s.weight.data(), s.out, h, by_input.cross_moment("t"));
-  const auto b = excess_from_outputs(s.weight.data(), s.out, h, by_output.cross_moment("t"));
+  const auto a = excess_from_inputs(s.weight.data(), s.out, h, by_input.cross_moment("t"), pool);
+  const auto b = excess_from_outputs(s.weight.data(), s.out, h, by_output.cross_moment("t"), pool);
   for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-5);
 }
 
 TEST(Correction, EqualStreamsAndDeadInputsLeaveTheWeight) {
+  ThreadPool pool(2);
   const Streams s;
-  Statistics statistics(s.in, s.in);
+  Statistics statistics(s.in, s.in, pool);
   statistics.add(s.full.data(), s.full.data(), s.rows);
   const SquareMatrix h = statistics.second_moment("t");
-  const auto same = corrected_weight(s.weight.data(), s.out, h,
-                                     excess_from_inputs(s.weight.data(), s.out, h, statistics.cross_moment("t")), 0.01);
+  const auto same =
+      corrected_weight(s.weight.data(), s.out, h,
+                       excess_from_inputs(s.weight.data(), s.out, h, statistics.cross_moment("t"), pool), 0.01, pool);
   for (size_t i = 0; i < same.size(); ++i) EXPECT_NEAR(same[i], s.weight[i], 1e-5);
   const SquareMatrix zero(s.in);
-  EXPECT_EQ(corrected_weight(s.weight.data(), s.out, zero, std::vector<double>(s.weight.size()), 0.01), s.weight);
+  EXPECT_EQ(corrected_weight(s.weight.data(), s.out, zero, std::vector<double>(s.weight.size()), 0.01, pool), s.weight);
 }
 
 }  // namespace

@@ -8,43 +8,51 @@
 namespace paro::calib {
 namespace {
 
-/// The work of rounding one weight: everything transposed, rows padded to whole tiles.
-class Rounder {
+struct RoundedLoss {
+  double loss = 0.0;
+  double reference = 0.0;
+};
+
+/// Rounds some rows of a weight on one thread; everything transposed, rows padded to whole tiles. Rows do not depend on
+/// each other, so a thread takes a block of them through all steps, and the block stays in its cache.
+class RowBlock {
  public:
-  Rounder(const std::vector<float>& w_transposed, int64_t out, const RoundOptions& options, const Kernels& kernels,
-          ThreadPool& pool)
+  RowBlock(const std::vector<float>& w_transposed, int64_t out, int64_t begin, int64_t end, const RoundOptions& options,
+           const Kernels& kernels)
       : options_(options),
         kernels_(kernels),
-        pool_(pool),
-        out_(out),
+        begin_(begin),
+        out_(end - begin),
         in_(static_cast<int64_t>(w_transposed.size()) / out),
-        rows_((out + kTileRows - 1) / kTileRows * kTileRows),
+        rows_((out_ + kTileRows - 1) / kTileRows * kTileRows),
         groups_(in_ / options.group_size),
         levels_(static_cast<float>(options.levels)),
         weight_(static_cast<size_t>(in_ * rows_)),
         codes_(static_cast<size_t>(in_ * rows_)),
         quantizers_(static_cast<size_t>(groups_ * rows_ / kTileRows)) {
     PARO_CHECK(in_ % options.group_size == 0 && options.group_size <= kMaxGroup);
-    for (int64_t i = 0; i < in_; ++i) std::copy_n(w_transposed.begin() + i * out_, out_, weight_.begin() + i * rows_);
+    for (int64_t i = 0; i < in_; ++i)
+      std::copy_n(w_transposed.begin() + i * out + begin, out_, weight_.begin() + i * rows_);
   }
 
   void nearest() {
-    for_tiles([&](int64_t tile) {
-      alignas(64) float x[kMaxGroup * kTileRows];
-      alignas(64) float errors[kMaxGroup * kTileRows];
-      // With the identity for U, rounding column by column pushes no error anywhere.
-      std::vector<float> identity(static_cast<size_t>(g() * g()));
-      for (int64_t c = 0; c < g(); ++c) identity[static_cast<size_t>(c * g() + c)] = 1.0f;
+    alignas(64) float x[kMaxGroup * kTileRows];
+    alignas(64) float errors[kMaxGroup * kTileRows];
+    // With the identity for U, rounding column by column pushes no error anywhere.
+    std::vector<float> identity(static_cast<size_t>(g() * g()));
+    for (int64_t c = 0; c < g(); ++c) identity[static_cast<size_t>(c * g() + c)] = 1.0f;
+    for (int64_t tile = 0; tile < tiles(); ++tile)
       for (int64_t group = 0; group < groups_; ++group) {
         load(weight_, group, tile, x);
         kernels_.choose_range(x, g(), levels_, false, nullptr, &quantizer(group, tile));
         round_block(group, tile, x, identity.data(), g(), errors);
       }
-    });
   }
 
-  void gptq(const SquareMatrix& u) {
-    std::vector<float> factor(u.data.begin(), u.data.end());
+  /// factor: U of damped_inverse_factor in f32, [in, in].
+  void gptq(const std::vector<float>& factor) {
+    alignas(64) float x[kMaxGroup * kTileRows];
+    alignas(64) float tile_errors[kMaxGroup * kTileRows];
     std::vector<float> work = weight_;
     std::vector<float> errors(static_cast<size_t>(g() * rows_));
     std::vector<float> column_weight(static_cast<size_t>(g()));
@@ -55,15 +63,12 @@ class Rounder {
         const float pivot = block[c * in_ + c];
         column_weight[static_cast<size_t>(c)] = 1.0f / (pivot * pivot);
       }
-      for_tiles([&](int64_t tile) {
-        alignas(64) float x[kMaxGroup * kTileRows];
-        alignas(64) float tile_errors[kMaxGroup * kTileRows];
+      for (int64_t tile = 0; tile < tiles(); ++tile) {
         load(work, group, tile, x);
         kernels_.choose_range(x, g(), levels_, options_.clip, column_weight.data(), &quantizer(group, tile));
         round_block(group, tile, x, block, in_, tile_errors);
-        for (int64_t c = 0; c < g(); ++c)
-          std::copy_n(tile_errors + c * kTileRows, kTileRows, errors.data() + c * rows_ + tile * kTileRows);
-      });
+        store(tile_errors, 0, tile, errors);
+      }
       const int64_t rest = in_ - first - g();
       if (rest > 0)
         gemm(true, false, rest, rows_, g(), -1.0f, block + g(), in_, errors.data(), rows_, 1.0f,
@@ -72,6 +77,10 @@ class Rounder {
   }
 
   void descend(const std::vector<float>& h) {
+    if (options_.sweeps == 0) return;
+    alignas(64) float x[kMaxGroup * kTileRows];
+    alignas(64) float delta[kMaxGroup * kTileRows];
+    alignas(64) uint8_t codes[kMaxGroup * kTileRows];
     const std::vector<float> error = errors();
     std::vector<float> slope(error.size());
     gemm(false, false, in_, rows_, in_, 1.0f, h.data(), in_, error.data(), rows_, 0.0f, slope.data(), rows_);
@@ -79,67 +88,54 @@ class Rounder {
     for (int64_t sweep = 0; sweep < options_.sweeps; ++sweep)
       for (int64_t group = 0; group < groups_; ++group) {
         const int64_t first = group * g();
-        for_tiles([&](int64_t tile) {
-          alignas(64) float x[kMaxGroup * kTileRows];
-          alignas(64) float delta[kMaxGroup * kTileRows];
-          alignas(64) uint8_t codes[kMaxGroup * kTileRows];
+        for (int64_t tile = 0; tile < tiles(); ++tile) {
           load(slope, group, tile, x);
           load(codes_, group, tile, codes);
           kernels_.descent_tile(x, g(), levels_, h.data() + first * in_ + first, in_, quantizer(group, tile), codes,
                                 delta);
           store(codes, group, tile, codes_);
-          for (int64_t c = 0; c < g(); ++c)
-            std::copy_n(delta + c * kTileRows, kTileRows, change.data() + c * rows_ + tile * kTileRows);
-        });
+          store(delta, 0, tile, change);
+        }
         gemm(true, false, in_, rows_, g(), 1.0f, h.data() + first * in_, in_, change.data(), rows_, 1.0f, slope.data(),
              rows_);
       }
   }
 
+  /// trace of E H E^T and of W H W^T over these rows.
+  double loss(const std::vector<float>& h) const { return quadratic_loss(errors(), rows_, h, 0, rows_); }
+  double reference(const std::vector<float>& h) const { return quadratic_loss(weight_, rows_, h, 0, rows_); }
+
+  void write_into(Rounded& rounded) const {
+    for (int64_t r = 0; r < out_; ++r) {
+      const int64_t o = begin_ + r;
+      for (int64_t i = 0; i < in_; ++i)
+        rounded.codes[static_cast<size_t>(o * in_ + i)] = codes_[static_cast<size_t>(i * rows_ + r)];
+      for (int64_t group = 0; group < groups_; ++group) {
+        const TileQuantizer& q = quantizers_[static_cast<size_t>(group * tiles() + r / kTileRows)];
+        const float scale = q.scale[r % kTileRows];
+        if (!std::isfinite(scale)) fail_input("a scale does not fit into F16 (row {}, group {})", o, group);
+        rounded.scales[static_cast<size_t>(o * groups_ + group)] = scale;
+        rounded.zeros[static_cast<size_t>(o * groups_ + group)] = static_cast<uint8_t>(q.zero[r % kTileRows]);
+      }
+    }
+  }
+
+ private:
+  int64_t g() const { return options_.group_size; }
+  int64_t tiles() const { return rows_ / kTileRows; }
+  TileQuantizer& quantizer(int64_t group, int64_t tile) {
+    return quantizers_[static_cast<size_t>(group * tiles() + tile)];
+  }
   /// value - weight, [in, rows].
   std::vector<float> errors() const {
     std::vector<float> result(weight_.size());
     for (int64_t i = 0; i < in_; ++i)
       for (int64_t r = 0; r < rows_; ++r) {
-        const TileQuantizer& q = quantizers_[static_cast<size_t>(i / g() * (rows_ / kTileRows) + r / kTileRows)];
+        const TileQuantizer& q = quantizers_[static_cast<size_t>(i / g() * tiles() + r / kTileRows)];
         const size_t at = static_cast<size_t>(i * rows_ + r);
         result[at] = (static_cast<float>(codes_[at]) - q.zero[r % kTileRows]) * q.scale[r % kTileRows] - weight_[at];
       }
     return result;
-  }
-
-  Rounded result() const {
-    Rounded rounded;
-    rounded.codes.resize(static_cast<size_t>(out_ * in_));
-    rounded.zeros.resize(static_cast<size_t>(out_ * groups_));
-    rounded.scales.resize(rounded.zeros.size());
-    for (int64_t o = 0; o < out_; ++o) {
-      for (int64_t i = 0; i < in_; ++i)
-        rounded.codes[static_cast<size_t>(o * in_ + i)] = codes_[static_cast<size_t>(i * rows_ + o)];
-      for (int64_t group = 0; group < groups_; ++group) {
-        const TileQuantizer& q = quantizers_[static_cast<size_t>(group * (rows_ / kTileRows) + o / kTileRows)];
-        const float scale = q.scale[o % kTileRows];
-        if (!std::isfinite(scale)) fail_input("a scale does not fit into F16 (row {}, group {})", o, group);
-        rounded.scales[static_cast<size_t>(o * groups_ + group)] = scale;
-        rounded.zeros[static_cast<size_t>(o * groups_ + group)] = static_cast<uint8_t>(q.zero[o % kTileRows]);
-      }
-    }
-    return rounded;
-  }
-
-  int64_t rows() const { return rows_; }
-  const std::vector<float>& weight() const { return weight_; }
-
- private:
-  int64_t g() const { return options_.group_size; }
-  TileQuantizer& quantizer(int64_t group, int64_t tile) {
-    return quantizers_[static_cast<size_t>(group * (rows_ / kTileRows) + tile)];
-  }
-  template <typename Body>
-  void for_tiles(Body&& body) {
-    pool_.parallel_for(rows_ / kTileRows, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) body(tile);
-    });
   }
   template <typename T>
   void load(const std::vector<T>& from, int64_t group, int64_t tile, T* to) const {
@@ -159,15 +155,42 @@ class Rounder {
 
   const RoundOptions& options_;
   const Kernels& kernels_;
-  ThreadPool& pool_;
-  int64_t out_, in_, rows_, groups_;
+  int64_t begin_, out_, in_, rows_, groups_;
   float levels_;
   std::vector<float> weight_;              // [in, rows]
   std::vector<uint8_t> codes_;             // [in, rows]
   std::vector<TileQuantizer> quantizers_;  // [groups, tiles]
 };
 
-SquareMatrix damped_inverse_factor(const SquareMatrix& h, double damping) {
+/// Calls step(block) for blocks of rows, spread over the threads; what it leaves in `loss` and `reference` is summed in
+/// the order of the rows.
+template <typename Step>
+Rounded round_rows(const std::vector<float>& w_transposed, int64_t out, const RoundOptions& options,
+                   const Kernels& kernels, ThreadPool& pool, Step&& step) {
+  // About 24 blocks spread well; more than 128 rows gain nothing in the products.
+  const int64_t block = std::clamp((out / 24 + kTileRows - 1) / kTileRows * kTileRows, kTileRows, 4 * kTileRows);
+  const int64_t blocks = (out + block - 1) / block;
+  const int64_t in = static_cast<int64_t>(w_transposed.size()) / out;
+  Rounded rounded;
+  rounded.codes.resize(w_transposed.size());
+  rounded.zeros.resize(static_cast<size_t>(out * (in / options.group_size)));
+  rounded.scales.resize(rounded.zeros.size());
+  std::vector<RoundedLoss> losses(static_cast<size_t>(blocks));
+  pool.parallel_for(blocks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      RowBlock rows(w_transposed, out, b * block, std::min(out, (b + 1) * block), options, kernels);
+      losses[static_cast<size_t>(b)] = step(rows);
+      rows.write_into(rounded);
+    }
+  });
+  for (const RoundedLoss& part : losses) {
+    rounded.loss += part.loss;
+    rounded.reference += part.reference;
+  }
+  return rounded;
+}
+
+SquareMatrix damped_inverse_factor(const SquareMatrix& h, double damping, ThreadPool& pool) {
   const double mean = h.mean_diagonal();
   for (int attempt = 0; attempt < 6; ++attempt, damping *= 10.0) {
     SquareMatrix u = h;
@@ -175,7 +198,7 @@ SquareMatrix damped_inverse_factor(const SquareMatrix& h, double damping) {
       if (!(u.row(i)[i] > 0.0)) u.row(i)[i] = mean;
       u.row(i)[i] += mean > 0.0 ? damping * mean : 1.0;
     }
-    if (inverse_cholesky_upper(u)) return u;
+    if (inverse_cholesky_upper(u, pool)) return u;
   }
   fail_input("the second moments of the activations are not positive definite even with strong damping");
 }
@@ -198,27 +221,26 @@ double quadratic_loss(const std::vector<float>& e_transposed, int64_t out, const
 
 Rounded round_to_nearest(const std::vector<float>& w_transposed, int64_t out, const RoundOptions& options,
                          const Kernels& kernels, ThreadPool& pool) {
-  Rounder rounder(w_transposed, out, options, kernels, pool);
-  rounder.nearest();
-  return rounder.result();
+  return round_rows(w_transposed, out, options, kernels, pool, [](RowBlock& rows) {
+    rows.nearest();
+    return RoundedLoss{};
+  });
 }
 
 Rounded round_second_order(const std::vector<float>& w_transposed, int64_t out, const SquareMatrix& h,
                            const RoundOptions& options, const Kernels& kernels, ThreadPool& pool) {
-  Rounder rounder(w_transposed, out, options, kernels, pool);
   PARO_CHECK(h.n * out == static_cast<int64_t>(w_transposed.size()));
-  rounder.gptq(damped_inverse_factor(h, options.damping));
-  std::vector<float> narrow(h.data.begin(), h.data.end());
-  if (options.sweeps > 0) {
-    std::vector<float> damped = narrow;
-    const float extra = static_cast<float>(options.damping * h.mean_diagonal());
-    for (int64_t i = 0; i < h.n; ++i) damped[static_cast<size_t>(i * h.n + i)] += extra;
-    rounder.descend(damped);
-  }
-  Rounded rounded = rounder.result();
-  rounded.loss = quadratic_loss(rounder.errors(), rounder.rows(), narrow, 0, rounder.rows());
-  rounded.reference = quadratic_loss(rounder.weight(), rounder.rows(), narrow, 0, rounder.rows());
-  return rounded;
+  const SquareMatrix u = damped_inverse_factor(h, options.damping, pool);
+  const std::vector<float> factor(u.data.begin(), u.data.end());
+  const std::vector<float> plain(h.data.begin(), h.data.end());
+  std::vector<float> damped = plain;
+  const float extra = static_cast<float>(options.damping * h.mean_diagonal());
+  for (int64_t i = 0; i < h.n; ++i) damped[static_cast<size_t>(i * h.n + i)] += extra;
+  return round_rows(w_transposed, out, options, kernels, pool, [&](RowBlock& rows) {
+    rows.gptq(factor);
+    rows.descend(damped);
+    return RoundedLoss{rows.loss(plain), rows.reference(plain)};
+  });
 }
 
 }  // namespace paro::calib

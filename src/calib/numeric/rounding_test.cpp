@@ -102,7 +102,7 @@ TEST(Rounding, GptqEqualsTheExplicitRecursion) {
         b[m] = damped.row(j + 1 + m)[j] * error;
         for (int64_t k = 0; k < rest; ++k) a.row(m)[k] = damped.row(j + 1 + m)[j + 1 + k];
       }
-      ASSERT_TRUE(solve_positive(a, b.data(), 1));
+      ASSERT_TRUE(solve_positive(a, b.data(), 1, pool));
       for (int64_t m = 0; m < rest; ++m) w[j + 1 + m] += b[m];
     }
   }

@@ -1,6 +1,5 @@
 #include "calib/numeric/statistics.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -15,22 +14,16 @@ void require_finite(const std::vector<double>& sums, const std::string& where) {
 
 }  // namespace
 
-Statistics::Statistics(int64_t in, int64_t cross_rows)
-    : in_(in),
+Statistics::Statistics(int64_t in, int64_t cross_rows, ThreadPool& pool)
+    : pool_(pool),
+      in_(in),
       cross_rows_(cross_rows),
-      scratch_(static_cast<size_t>(std::max(in, cross_rows) * in)),
       gram_(static_cast<size_t>(in * in)),
       cross_(static_cast<size_t>(cross_rows * in)) {}
 
 void Statistics::add(const float* x, const float* y, int64_t rows) {
-  gram_upper(in_, rows, x, scratch_.data());
-  for (int64_t i = 0; i < in_; ++i)
-    for (int64_t j = i; j < in_; ++j)
-      gram_[static_cast<size_t>(i * in_ + j)] += scratch_[static_cast<size_t>(i * in_ + j)];
-  if (cross_rows_ > 0) {
-    gemm(true, false, cross_rows_, in_, rows, 1.0f, y, cross_rows_, x, in_, 0.0f, scratch_.data(), in_);
-    for (size_t i = 0; i < cross_.size(); ++i) cross_[i] += scratch_[i];
-  }
+  add_cross_product(x, in_, x, in_, rows, true, gram_.data(), pool_);
+  if (cross_rows_ > 0) add_cross_product(y, cross_rows_, x, in_, rows, false, cross_.data(), pool_);
   rows_ += rows;
 }
 

@@ -14,7 +14,7 @@ namespace paro::calib {
 class Statistics {
  public:
   /// `cross_rows`: dimension of y, 0 for none.
-  Statistics(int64_t in, int64_t cross_rows);
+  Statistics(int64_t in, int64_t cross_rows, ThreadPool& pool);
 
   /// Adds a batch: x [rows, in], y [rows, cross_rows] (nullptr when there is none). Products in f32 over one batch,
   /// totals in f64: the order of batches, not their number, is all that the last bits depend on.
@@ -29,10 +29,10 @@ class Statistics {
   std::vector<double> cross_moment(const std::string& where) const;
 
  private:
+  ThreadPool& pool_;
   int64_t in_;
   int64_t cross_rows_;
   int64_t rows_ = 0;
-  std::vector<float> scratch_;
   std::vector<double> gram_;   // [in, in], upper triangle
   std::vector<double> cross_;  // [cross_rows, in]
 };

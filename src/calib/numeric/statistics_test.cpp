@@ -11,9 +11,10 @@ namespace paro::calib {
 namespace {
 
 TEST(Statistics, MomentsOfSeveralBatches) {
+  ThreadPool pool(2);
   const int64_t in = 7, cross = 3, batches = 3, rows = 11;
   Random random(5);
-  Statistics statistics(in, cross);
+  Statistics statistics(in, cross, pool);
   std::vector<double> h(in * in), c(cross * in);
   for (int64_t batch = 0; batch < batches; ++batch) {
     std::vector<float> x(rows * in), y(rows * cross);
@@ -34,7 +35,8 @@ TEST(Statistics, MomentsOfSeveralBatches) {
 }
 
 TEST(Statistics, InfiniteActivationsAreNamed) {
-  Statistics statistics(2, 0);
+  ThreadPool pool(2);
+  Statistics statistics(2, 0, pool);
   const float x[] = {1.0f, std::numeric_limits<float>::infinity()};
   statistics.add(x, nullptr, 1);
   try {
