@@ -53,6 +53,7 @@ function(paro_module name)
   if(PARO_BENCHES AND benches)
     add_executable(paro_${name}_bench ${benches})
     target_link_libraries(paro_${name}_bench PRIVATE paro_${name} benchmark::benchmark_main)
+    target_compile_definitions(paro_${name}_bench PRIVATE PARO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   endif()
 endfunction()
 

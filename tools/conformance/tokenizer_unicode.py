@@ -2,9 +2,10 @@
 """Prints src/io/tokenizer/unicode_tables.inc: where the Unicode data of Hugging Face `tokenizers` differs from that of
 the libraries paro uses.
 
-Two tables. kLater: characters that the regex library of `tokenizers` (Oniguruma, Unicode 16) knows and an older PCRE2
+Three tables. kLater: characters that the regex library of `tokenizers` (Oniguruma, Unicode 16) knows and an older PCRE2
 or utf8proc may not, with their category. kInert: characters whose combining class or decomposition its normalizers
-(Unicode 9) do not know yet, so that they are left as they are.
+(Unicode 9) do not know yet, so that they are left as they are. kOtherAccents: where its StripAccents (Unicode 9
+too) takes other characters than the marks.
 Needs: pip install tokenizers unicodedata2; run with the oldest Python in use (3.11: Unicode 14).
 """
 import unicodedata
@@ -59,6 +60,12 @@ def main():
     nfkd = normalizers.NFKD()
     print("constexpr CharRange kInert[] = {")
     for first, last, _ in ranges([(c, 0) for c in CHARS if is_inert(c, nfkd)]):
+        print(f"    {{0x{first:X}, 0x{last:X}}},")
+    print("};")
+    text = "".join(chr(c) for c in CHARS)
+    stripped = set(CHARS) - set(map(ord, normalizers.StripAccents().normalize_str(text)))
+    print("constexpr CharRange kOtherAccents[] = {")
+    for first, last, _ in ranges([(c, 0) for c in sorted(stripped ^ members(r"\p{M}"))]):
         print(f"    {{0x{first:X}, 0x{last:X}}},")
     print("};")
 

@@ -13,6 +13,21 @@ namespace {
 
 constexpr int kMaxDepth = 20;
 
+// Letters of Unicode 15.1 to 17 that have a lower case, which utf8proc may not know.
+struct LaterCase {
+  char32_t first, last, lower_of_first;
+};
+constexpr LaterCase kLaterCases[] = {{0x1C89, 0x1C89, 0x1C8A},   {0xA7CB, 0xA7CB, 0x264},  {0xA7CC, 0xA7CC, 0xA7CD},
+                                     {0xA7CE, 0xA7CE, 0xA7CF},   {0xA7D2, 0xA7D2, 0xA7D3}, {0xA7D4, 0xA7D4, 0xA7D5},
+                                     {0xA7DA, 0xA7DA, 0xA7DB},   {0xA7DC, 0xA7DC, 0x19B},  {0x10D50, 0x10D65, 0x10D70},
+                                     {0x16EA0, 0x16EB8, 0x16EBB}};
+
+char32_t lower(char32_t c) {
+  for (const LaterCase& later : kLaterCases)
+    if (c >= later.first && c <= later.last) return c - later.first + later.lower_of_first;
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
 std::string lowercase(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -21,7 +36,7 @@ std::string lowercase(std::string_view text) {
     if (c == 0x130) {
       out += "i\xCC\x87";  // the only character whose lower case has two
     } else {
-      append_utf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
+      append_utf8(lower(c), out);
     }
   }
   return out;
@@ -31,7 +46,7 @@ std::string strip_accents(std::string_view text) {
   std::string out;
   for (const char *p = text.data(), *end = p + text.size(); p < end;) {
     const char32_t c = next_char(p);
-    if (!CharClasses::get().is(c, kMark)) append_utf8(c, out);
+    if (!is_accent(c)) append_utf8(c, out);
   }
   return out;
 }

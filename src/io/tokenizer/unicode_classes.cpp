@@ -122,6 +122,8 @@ char32_t older_like(char32_t c) {
 
 bool normalizes_to_itself(char32_t c) { return c >= 0x300 && find_range(kInert, c) != nullptr; }
 
+bool is_accent(char32_t c) { return CharClasses::get().is(c, kMark) != (find_range(kOtherAccents, c) != nullptr); }
+
 bool is_word_char(char32_t c) {
   const int category = category_of(c);
   return CharClasses::get().is(c, kLetter | kMark) || category == UTF8PROC_CATEGORY_ND ||

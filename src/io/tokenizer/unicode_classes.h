@@ -45,6 +45,9 @@ char32_t older_like(char32_t c);
 /// True for characters that the peer's (older) normalization leaves as they are and does not reorder.
 bool normalizes_to_itself(char32_t c);
 
+/// True for what the peer's StripAccents removes: the marks of an older Unicode version.
+bool is_accent(char32_t c);
+
 inline bool is_space(char32_t c) { return CharClasses::get().is(c, kSpace); }
 
 /// \w of the peer for single_word tokens: letters, marks, decimal digits, letter numbers, connectors.
