@@ -151,6 +151,45 @@ TEST(Cli, GenerateIsReproducibleAndTimed) {
   EXPECT_EQ(one["ids"], generate_json({"-n", "12", "--ignore-eos", "--seed", "5", "--threads", "1"})["ids"]);
 }
 
+/// Byte offsets at which the characters of a UTF-8 text begin, and its end.
+std::vector<size_t> character_starts(const std::string& text) {
+  std::vector<size_t> starts;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) starts.push_back(i);
+  }
+  starts.push_back(text.size());
+  return starts;
+}
+
+TEST(Cli, GenerateStopsAtAStopString) {
+  const std::vector<std::string> sampled = {"-n", "40", "--ignore-eos", "--seed", "3"};
+  const Json whole = generate_json(sampled);
+  const auto text = whole["text"].get<std::string>();
+  const std::vector<size_t> starts = character_starts(text);
+  int tried = 0;
+  for (size_t first = 4; first + 3 < starts.size(); first += 7) {
+    const std::string stop = text.substr(starts[first], starts[first + 3] - starts[first]);
+    if (stop.find('\0') != std::string::npos) continue;  // no argument holds it
+    std::vector<std::string> arguments = sampled;
+    arguments.insert(arguments.end(), {"--stop", "not in there", "--stop", stop});
+    const Json stopped = generate_json(arguments);
+    EXPECT_EQ(stopped["finish_reason"], "stop") << stop;
+    EXPECT_EQ(stopped["text"], text.substr(0, text.find(stop))) << stop;
+    const auto count = stopped["ids"].size();
+    ASSERT_LE(count, whole["ids"].size());
+    EXPECT_TRUE(std::equal(stopped["ids"].begin(), stopped["ids"].end(), whole["ids"].begin()));
+    ++tried;
+  }
+  EXPECT_GE(tried, 2) << text;
+}
+
+TEST(Cli, GenerateStopsAtTheContext) {
+  const Json full = generate_json({"--ignore-eos", "--context", "20"});
+  EXPECT_EQ(full["finish_reason"], "context");
+  // The last token is known before there would have to be room for it.
+  EXPECT_EQ(full["prompt_tokens"].get<int>() + full["completion_tokens"].get<int>(), 21);
+}
+
 TEST(Cli, GenerateStreamsTheSameTextAsItsJson) {
   const Json document = generate_json({"-n", "20", "--ignore-eos"});
   const Outcome run =
@@ -257,17 +296,6 @@ TEST(Cli, ControlCEndsCleanly) {
       paro_with({"generate", model, "--prompt", "the", "--ignore-eos", "--quiet"}, {.signal_after_output = SIGINT});
   EXPECT_EQ(run.exit_code, 128 + SIGINT);
   EXPECT_EQ(run.err, "paro: interrupted\n");
-}
-
-TEST(Cli, ControlCStopsTheAnswerAndNotTheChat) {
-  const std::filesystem::path model = CliFiles::dir() / "endless";
-  write_tiny_model(model, {.layers = 8, .max_positions = 100'000});
-  const std::vector<std::string> environment = {"XDG_STATE_HOME=" + (CliFiles::dir() / "home").string()};
-  const Outcome run = run_paro_on_terminal(
-      {"chat", model, "--ignore-eos"},
-      {{"> ", "go\r"}, {"\033[?2004l", ""}, {"e", "\x03"}, {"stopped]", ""}, {"> ", "\x04"}}, environment);
-  EXPECT_EQ(run.exit_code, 0);
-  EXPECT_EQ(run.err, "") << run.out;
 }
 
 }  // namespace

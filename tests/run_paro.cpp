@@ -138,7 +138,7 @@ Outcome run_paro_on_terminal(const std::vector<std::string>& arguments, const st
     ::setenv("TERM", "xterm", 1);
     execute(arguments, environment);
   }
-  const auto deadline = Clock::now() + kPatience;
+  auto deadline = Clock::now() + kPatience;
   Outcome run;
   size_t seen = 0;
   size_t step = 0;
@@ -152,6 +152,7 @@ Outcome run_paro_on_terminal(const std::vector<std::string>& arguments, const st
       const std::string& type = steps[step].type;
       if (::write(terminal, type.data(), type.size()) < 0) break;
       ++step;
+      deadline = Clock::now() + kPatience;
     }
   }
   run.exit_code = exit_code_of(child, deadline);

@@ -24,7 +24,8 @@ struct RunOptions {
 /// The program that was built (PARO_BINARY); killed after 60 seconds.
 Outcome run_paro(const std::vector<std::string>& arguments, const RunOptions& options = {});
 
-/// Runs it on a pseudo-terminal: waits for each `expect` in what it shows before typing `type`.
+/// Runs it on a pseudo-terminal: waits for each `expect` in what it shows (after the one before, up to 60 seconds) and
+/// then types `type`. A step that never came is named in `err`.
 struct TerminalStep {
   std::string expect;
   std::string type;

@@ -38,10 +38,10 @@ std::string trim(std::string text) {
   return text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
 }
 
-/// Writes pieces as they come: thinking dimmed or left out, the answer plain.
+/// Writes pieces as they come: on a terminal thinking dimmed and no control characters, else the answer alone.
 class AnswerWriter {
  public:
-  AnswerWriter(bool opened, bool show_thinking) : splitter_(opened), show_thinking_(show_thinking) {}
+  AnswerWriter(bool opened, bool on_terminal) : splitter_(opened), on_terminal_(on_terminal) {}
   ~AnswerWriter() {
     if (dimmed_ && ::write(STDOUT_FILENO, kPlain.data(), kPlain.size()) < 0) return;
   }
@@ -54,7 +54,7 @@ class AnswerWriter {
  private:
   void write(const std::vector<TextPiece>& pieces) {
     for (const TextPiece& piece : pieces) {
-      if (piece.thinking && !show_thinking_) continue;
+      if (piece.thinking && !on_terminal_) continue;
       std::string_view text = piece.text;
       if (piece.thinking != thinking_ || !begun_) {
         // The blank lines around the tags are the template's, not the answer's.
@@ -65,7 +65,11 @@ class AnswerWriter {
         thinking_ = piece.thinking;
         begun_ = true;
       }
-      write_stdout(text);
+      if (on_terminal_) {
+        write_stdout(without_controls(text));
+      } else {
+        write_stdout(text);
+      }
     }
   }
   void style(bool thinking) {
@@ -75,7 +79,7 @@ class AnswerWriter {
   }
 
   ThinkingSplitter splitter_;
-  bool show_thinking_;
+  bool on_terminal_;
   bool thinking_ = false;
   bool begun_ = false;
   bool dimmed_ = false;
@@ -212,6 +216,7 @@ void ChatLoop::answer() {
   clear_interrupt();
   GenerateResult result;
   try {
+    const TypingHidden hidden;
     result = stream_answer(engine_, chat_, settings_);
   } catch (const Error&) {
     // A question that cannot be answered (too long, refused by the template) does not stay in the way.

@@ -1,7 +1,10 @@
 #include "cli/interrupt.h"
 
 #include <unistd.h>
+
 #include <csignal>
+
+#include "cli/terminal.h"
 
 namespace paro::cli {
 namespace {
@@ -17,7 +20,10 @@ void on_signal(int number) {
   // The work in progress may take a while to notice; a further Ctrl-C does not wait for it. Files being written have
   // temporary names, so nothing half-written takes a final name.
   interrupted = true;
-  if (++signals >= signals_to_force) ::_exit(128 + number);
+  if (++signals >= signals_to_force) {
+    show_typing();
+    ::_exit(128 + number);
+  }
 }
 
 }  // namespace
