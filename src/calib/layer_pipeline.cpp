@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "calib/recording_ops.h"
@@ -30,6 +29,9 @@ struct LayerPipeline::Layers {
 };
 
 namespace {
+
+// Rows of hidden states that one thread copies at a time.
+constexpr int64_t kCopiedRows = 32;
 
 // Kept inputs may take a third of the memory; beyond that they are computed again.
 bool fits_into_memory(int64_t bytes) {
@@ -63,6 +65,12 @@ bool LayerPipeline::skipped(const std::string& name) const {
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
+}
+
+void LayerPipeline::copy_rows(Tensor from, float* to) const {
+  pool_.parallel_for(from.rows, kCopiedRows, [&](int64_t begin, int64_t end) {
+    std::copy(from.f32() + begin * from.dim, from.f32() + end * from.dim, to + begin * from.dim);
+  });
 }
 
 LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
@@ -124,7 +132,10 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
       const auto same_set = std::find_if(full_slots.begin(), full_slots.end(), [&](auto& s) { return s.set == set; });
       recorder.capture(
           **same_set->weight, [&] { (layers.full.get()->*block.run)(recorder, part.full, part.batch); },
-          [&](Tensor x) { full_input.assign(x.f32(), x.f32() + x.rows * x.dim); });
+          [&](Tensor x) {
+            full_input.resize(static_cast<size_t>(x.rows * x.dim));
+            copy_rows(x, full_input.data());
+          });
     }
     recorder.capture(
         target, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
@@ -156,8 +167,9 @@ void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t
 void LayerPipeline::advance_to_last(Layers& layers, const Block& block, Statistics* statistics) {
   const Linear& last = layers.first_of(block.first_set + 1);
   const bool keep = fits_into_memory(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
-  kept_.clear();
-  if (keep) kept_.resize(static_cast<size_t>(streams_.rows() * last.in));
+  kept_.reset();
+  // Not a vector: there is no need to write zeros to gigabytes first.
+  if (keep) kept_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(streams_.rows() * last.in));
   RecordingOps recorder(ops_);
   const std::vector<float> bias = bias_of(source_, last.name);
   std::vector<float> wanted;
@@ -167,19 +179,23 @@ void LayerPipeline::advance_to_last(Layers& layers, const Block& block, Statisti
     if (streams_.has_full()) {
       // The wanted product W x: what the full-precision stream has behind the block, without the residual it is added
       // to and without the bias.
-      const float* residual = options_.correction == Correction::kFull ? part.quantized.f32() : part.full.f32();
-      wanted.assign(residual, residual + elements);
+      const Tensor residual = options_.correction == Correction::kFull ? part.quantized : part.full;
+      wanted.resize(static_cast<size_t>(elements));
+      copy_rows(residual, wanted.data());
       (layers.full.get()->*block.run)(ops_, part.full, part.batch);
-      for (int64_t i = 0; i < elements; ++i)
-        wanted[static_cast<size_t>(i)] = part.full.f32()[i] - wanted[static_cast<size_t>(i)];
-      for (int64_t i = 0; !bias.empty() && i < elements; ++i)
-        wanted[static_cast<size_t>(i)] -= bias[static_cast<size_t>(i % part.full.dim)];
+      pool_.parallel_for(part.full.rows, kCopiedRows, [&](int64_t begin, int64_t end) {
+        const int64_t dim = part.full.dim;
+        for (int64_t i = begin * dim; i < end * dim; ++i)
+          wanted[static_cast<size_t>(i)] = part.full.f32()[i] - wanted[static_cast<size_t>(i)];
+        for (int64_t i = begin * dim; !bias.empty() && i < end * dim; ++i)
+          wanted[static_cast<size_t>(i)] -= bias[static_cast<size_t>(i % dim)];
+      });
     }
     if (!keep && statistics == nullptr) return;
     recorder.capture(
         last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
         [&](Tensor x) {
-          if (keep) std::memcpy(kept_.data() + part.first_row * x.dim, x.f32(), sizeof(float) * x.rows * x.dim);
+          if (keep) copy_rows(x, kept_.get() + part.first_row * x.dim);
           if (statistics != nullptr)
             statistics->add(x.f32(), statistics->cross_rows() > 0 ? wanted.data() : nullptr, x.rows);
         });
@@ -195,8 +211,8 @@ void LayerPipeline::advance_last(Layers& layers, const Block& block) {
       const OpsScope scope(ops_);
       ops_.add(part.quantized, ops_.linear(x, last));
     };
-    if (!kept_.empty()) {
-      add_output({kept_.data() + part.first_row * last.in, part.quantized.rows, last.in});
+    if (kept_) {
+      add_output({kept_.get() + part.first_row * last.in, part.quantized.rows, last.in});
     } else {
       recorder.capture(
           last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); }, add_output);

@@ -62,6 +62,8 @@ class LayerPipeline {
   std::vector<SetMember> members(const std::vector<LinearSlot>& slots, int set) const;
   void finish_set(Layers& layers, int set, std::vector<SetMember> members, const Statistics* statistics,
                   CrossMoment cross, uint64_t stream, QuantizedLayer& result);
+  /// `to` [rows, dim] = from.
+  void copy_rows(Tensor from, float* to) const;
   void check_cancel() const;
 
   const QuantizeOptions& options_;
@@ -74,7 +76,7 @@ class LayerPipeline {
   SetQuantizer quantizer_;
   mutable DenseWeightFactory factory_;
   std::vector<std::regex> skip_;
-  std::vector<float> kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
+  std::unique_ptr<float[]> kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
 };
 
 }  // namespace paro::calib

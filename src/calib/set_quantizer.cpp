@@ -14,10 +14,15 @@ namespace {
 
 constexpr double kCorrectionDamping = 0.01;
 
-std::vector<float> transposed(const std::vector<float>& w, int64_t out, int64_t in) {
+std::vector<float> transposed(const std::vector<float>& w, int64_t out, int64_t in, ThreadPool& pool) {
+  constexpr int64_t kTile = 32;
   std::vector<float> result(w.size());
-  for (int64_t o = 0; o < out; ++o)
-    for (int64_t i = 0; i < in; ++i) result[static_cast<size_t>(i * out + o)] = w[static_cast<size_t>(o * in + i)];
+  pool.parallel_for(in, kTile, [&](int64_t begin, int64_t end) {
+    for (int64_t o0 = 0; o0 < out; o0 += kTile)
+      for (int64_t i = begin; i < end; ++i)
+        for (int64_t o = o0; o < std::min(o0 + kTile, out); ++o)
+          result[static_cast<size_t>(i * out + o)] = w[static_cast<size_t>(o * in + i)];
+  });
   return result;
 }
 
@@ -105,7 +110,7 @@ void SetQuantizer::correct(std::vector<SetMember>& members, const Statistics& st
 
 double SetQuantizer::rtn_loss(const SetMember& member, const std::vector<float>& h) const {
   const int64_t in = static_cast<int64_t>(member.weight.size()) / member.out;
-  const std::vector<float> w = transposed(member.weight, member.out, in);
+  const std::vector<float> w = transposed(member.weight, member.out, in, pool_);
   RoundOptions options = round_options(options_);
   options.clip = false;
   const Rounded rounded = round_to_nearest(w, member.out, options, kernels_, pool_);
@@ -164,7 +169,7 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(const std::vector<const Se
 
 Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const PairRotation> rotation,
                                 const SquareMatrix* h, double& loss, double& energy) const {
-  std::vector<float> w = transposed(member.weight, member.out, rotation->in);
+  std::vector<float> w = transposed(member.weight, member.out, rotation->in, pool_);
   rotate_transposed(*rotation, w.data(), member.out, pool_);
   RoundOptions options = round_options(options_);
   options.clip = h != nullptr;

@@ -14,10 +14,9 @@ void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* inf
 namespace paro::calib {
 namespace {
 
-// Columns of a Cholesky step, and the tile of a trailing update: small enough to spread n = 1,000 over several threads,
-// large enough for the product to run near its peak.
+// Columns of a Cholesky step, rows and columns of a product's tile: small enough to spread n = 600 over 16 threads,
+// large enough for BLAS to run near its peak.
 constexpr int64_t kBlock = 128;
-constexpr int64_t kProductTile = 256;
 
 CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
 blasint narrow(int64_t value) { return static_cast<blasint>(value); }
@@ -86,15 +85,15 @@ void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, d
 
 void add_cross_product(const float* y, int64_t m, const float* x, int64_t n, int64_t rows, bool upper, double* total,
                        ThreadPool& pool) {
-  const int64_t columns = blocks_of(n, kProductTile);
-  pool.parallel_for(blocks_of(m, kProductTile) * columns, 1, [&](int64_t first, int64_t last) {
-    std::vector<float> tile(static_cast<size_t>(kProductTile * kProductTile));
+  const int64_t columns = blocks_of(n, kBlock);
+  pool.parallel_for(blocks_of(m, kBlock) * columns, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> tile(static_cast<size_t>(kBlock * kBlock));
     for (int64_t t = first; t < last; ++t) {
-      const int64_t i = t / columns * kProductTile;
-      const int64_t j = t % columns * kProductTile;
+      const int64_t i = t / columns * kBlock;
+      const int64_t j = t % columns * kBlock;
       if (upper && j < i) continue;
-      const int64_t height = std::min(kProductTile, m - i);
-      const int64_t width = std::min(kProductTile, n - j);
+      const int64_t height = std::min(kBlock, m - i);
+      const int64_t width = std::min(kBlock, n - j);
       gemm(true, false, height, width, rows, 1.0f, y + i, m, x + j, n, 0.0f, tile.data(), width);
       for (int64_t r = 0; r < height; ++r)
         for (int64_t c = 0; c < width; ++c)

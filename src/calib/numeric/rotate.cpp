@@ -1,5 +1,6 @@
 #include "calib/numeric/rotate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -33,9 +34,15 @@ void rotate_rows(const PairRotation& rotation, T* x, int64_t count, ThreadPool& 
   });
 }
 
-void transpose(SquareMatrix& h) {
-  for (int64_t i = 0; i < h.n; ++i)
-    for (int64_t j = 0; j < i; ++j) std::swap(h.row(i)[j], h.row(j)[i]);
+/// Tile by tile, so that both sides of the diagonal stay in the cache.
+void transpose(SquareMatrix& h, ThreadPool& pool) {
+  constexpr int64_t kTile = 32;
+  pool.parallel_for((h.n + kTile - 1) / kTile, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i0 = first * kTile; i0 < std::min(last * kTile, h.n); i0 += kTile)
+      for (int64_t j0 = 0; j0 <= i0; j0 += kTile)
+        for (int64_t i = i0; i < std::min(i0 + kTile, h.n); ++i)
+          for (int64_t j = j0; j < std::min(j0 + kTile, i); ++j) std::swap(h.row(i)[j], h.row(j)[i]);
+  });
 }
 
 }  // namespace
@@ -51,12 +58,14 @@ void rotate_transposed(const PairRotation& rotation, float* w, int64_t rows, Thr
 
 void rotate_second_moment(const PairRotation& rotation, SquareMatrix& h, ThreadPool& pool) {
   PARO_CHECK(h.n == rotation.in);
-  for (int64_t i = 0; i < h.n; ++i)
-    for (int64_t j = 0; j < h.n; ++j)
-      h.row(i)[j] *= static_cast<double>(rotation.channel_scales[static_cast<size_t>(i)]) *
-                     static_cast<double>(rotation.channel_scales[static_cast<size_t>(j)]);
+  const std::vector<float>& scales = rotation.channel_scales;
+  if (std::any_of(scales.begin(), scales.end(), [](float s) { return s != 1.0f; }))
+    for (int64_t i = 0; i < h.n; ++i)
+      for (int64_t j = 0; j < h.n; ++j)
+        h.row(i)[j] *=
+            static_cast<double>(scales[static_cast<size_t>(i)]) * static_cast<double>(scales[static_cast<size_t>(j)]);
   rotate_rows(rotation, h.data.data(), h.n, pool);
-  transpose(h);
+  transpose(h, pool);
   rotate_rows(rotation, h.data.data(), h.n, pool);
 }
 

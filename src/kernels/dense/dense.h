@@ -42,7 +42,7 @@ std::span<const DenseKernels> dense_variants();
 /// The variant of `isa`, or the best below it.
 const DenseKernels& dense_kernels(Isa isa);
 
-/// x [rows, in] -> blocked [in / block][rows][block] for inputs [begin, end), begin a multiple of block.
+/// x [rows, in] -> blocked [in / block][rows][block] for rows [begin, end).
 void block_inputs(const float* x, int64_t rows, int64_t in, int64_t block, int64_t begin, int64_t end, float* blocked);
 
 }  // namespace paro

@@ -78,7 +78,7 @@ TEST(DenseKernel, ManyRowsOfEveryTypeAgainstDouble) {
         for (int64_t rows : {1, 9, 12, 33}) {
           const std::vector<float> x = random_floats(rows * in, 6);
           std::vector<float> blocked(x.size());
-          block_inputs(x.data(), rows, in, kDenseBlock, 0, in, blocked.data());
+          block_inputs(x.data(), rows, in, kDenseBlock, 0, rows, blocked.data());
           for_each_variant(dense_variants(), [&](const DenseKernels& kernels) {
             std::vector<float> y(static_cast<size_t>(rows * out));
             const float* b = rows % 2 == 0 ? bias.data() : nullptr;

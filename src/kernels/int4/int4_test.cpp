@@ -138,7 +138,7 @@ TEST(Int4Kernel, FloatActivationsAgainstDouble) {
       for (int64_t rows : {1, 2, 5, 6, 7, 12, 13, 33, 100}) {
         const std::vector<float> x = random_floats(rows * in, 10);
         std::vector<float> blocked(x.size());
-        block_inputs(x.data(), rows, in, g, 0, in, blocked.data());
+        block_inputs(x.data(), rows, in, g, 0, rows, blocked.data());
         for_each_variant(int4_variants(), [&](const Int4Kernels& kernels) {
           std::vector<float> y(static_cast<size_t>(rows * out));
           kernels.multiply_f32(weight, blocked.data(), rows, 0, rows, 0, weight.tiles(), bias.data(), y.data());

@@ -12,6 +12,7 @@ namespace {
 // Weight bytes of one range of outputs: large enough for a stream, small enough to balance the threads.
 constexpr int64_t kRangeBytes = 64 << 10;
 constexpr int64_t kRangeRows = 96;
+constexpr int64_t kBlockedRows = 32;
 
 class DenseLinear : public CpuLinear {
  public:
@@ -45,7 +46,7 @@ class DenseLinear : public CpuLinear {
     }
     const ArenaScope scope(context.arena);
     float* blocked = context.arena.array<float>(input.rows * in);
-    context.pool.parallel_for(in, kDenseBlock, [&](int64_t begin, int64_t end) {
+    context.pool.parallel_for(input.rows, kBlockedRows, [&](int64_t begin, int64_t end) {
       block_inputs(input.x, input.rows, in, kDenseBlock, begin, end, blocked);
     });
     const int64_t grain = std::max<int64_t>(kernels.grain, 64);

@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kRangeBytes = 64 << 10;
 // Rows of one item of a product with many rows; with them the activations of a range stay in L2.
 constexpr int64_t kRangeRows = 128;
+constexpr int64_t kBlockedRows = 32;
 // Channels to prepare below which a second thread costs more than it saves.
 constexpr int64_t kSerialChannels = 1024;
 
@@ -128,8 +129,9 @@ class Paro4Linear : public CpuLinear {
     if (input.rows > 1) {
       float* blocked = context.arena.array<float>(input.rows * in);
       const int64_t g = packed_.group_size;
-      context.pool.parallel_for(
-          in, g, [&](int64_t begin, int64_t end) { block_inputs(input.x, input.rows, in, g, begin, end, blocked); });
+      context.pool.parallel_for(input.rows, kBlockedRows, [&](int64_t begin, int64_t end) {
+        block_inputs(input.x, input.rows, in, g, begin, end, blocked);
+      });
       x = blocked;
     }
     for_tiles(context, input.rows, kernels.tile_grain, [&](int64_t row, int64_t row_end, int64_t tile, int64_t end) {
