@@ -5,7 +5,7 @@ BUILD  := build/$(PRESET)
 PREFIX ?= /usr/local
 TEXT   ?=
 
-.PHONY: demo test build bench format install setup sanitize fuzz check clean help
+.PHONY: demo test build bench format install setup sanitize fuzz conformance check clean help
 
 help:             ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,11 @@ sanitize:         ## the tests under address and undefined-behaviour sanitizers
 
 fuzz: setup       ## run every fuzz target briefly (SECONDS_EACH=30)
 	@tools/fuzz.sh $(or $(SECONDS_EACH),30)
+
+conformance: setup ## compare with other programs: tokenizers, chat templates, logits (TEXTS=FILES: tokenize these too)
+	@cmake --preset $(PRESET) $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache) > /dev/null
+	@cmake --build $(BUILD) --target paro_cli paro_render_template paro_tokenize_lines
+	@tools/conformance/run.sh $(BUILD) $(TEXTS)
 
 check:            ## include arrows and formatting
 	@tools/check_includes.py

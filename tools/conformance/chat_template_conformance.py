@@ -109,7 +109,8 @@ def main():
                 else:
                     print("  python: %s %r\n  paro:   %s %r" % (*[x[:300] for x in expected], *[x[:300] for x in found]))
         print("%-60s %s" % (path.name, "ok" if not wrong else "%d differ" % wrong))
-    print("%d passed, %d failed (%d of the comparisons are texts, the others errors on both sides)" % (passed, failed, rendered))
+    print("%d of the comparisons are texts, the others errors on both sides" % rendered)
+    print("%d compared, %d different" % (passed + failed, failed))
     sys.exit(failed != 0)
 
 

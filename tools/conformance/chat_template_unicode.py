@@ -25,7 +25,7 @@ def main():
             parts = [(c, a, b) for c, a, b in zip(text, expected[1].split("];"), found[1].split("];")) if a != b]
             wrong += len(parts) or 1
             print("U+%04X..: %r" % (ord(text[0]), parts[:3] or found[1][:200]))
-    print("%d characters, %d differ" % (len(points), wrong))
+    print("%d compared, %d different" % (len(points), wrong))
     sys.exit(wrong != 0)
 
 

