@@ -27,10 +27,10 @@ bench: build      ## kernel benchmarks, then whole-model speed on a 1.7B shape
 	@for program in $(BUILD)/bin/*_bench; do $$program --benchmark_min_time=0.2 || exit 1; done
 	@$(BUILD)/bin/paro bench --shape smollm2-1.7b
 
-sanitize:         ## the tests under address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory test PRESET=asan
+sanitize:         ## the tests under address, undefined-behaviour and thread sanitizers (clang)
+	@tools/sanitize.sh
 
-fuzz: setup       ## run every fuzz target briefly (SECONDS_EACH=30)
+fuzz:             ## run every fuzz target briefly (SECONDS_EACH=30)
 	@tools/fuzz.sh $(or $(SECONDS_EACH),30)
 
 conformance: setup ## compare with other programs: tokenizers, chat templates, logits (TEXTS=FILES: tokenize these too)

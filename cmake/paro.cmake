@@ -7,7 +7,8 @@ add_library(paro_flags INTERFACE)
 target_include_directories(paro_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # -Wno-restrict: GCC 12 warns falsely on "literal" + std::string (GCC bug 105329).
 # -ffp-contract=off: the scalar reference computes what it says on every processor; kernels ask for FMA by intrinsics.
-target_compile_options(paro_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -Wno-restrict -ffp-contract=off)
+target_compile_options(paro_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off)
 if(PARO_WERROR)
   target_compile_options(paro_flags INTERFACE -Werror)
 endif()

@@ -3,7 +3,9 @@
 #pragma once
 
 // GCC 12 takes the undefined operands inside its own intrinsics for uninitialised variables.
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 

@@ -4,7 +4,9 @@
 
 // GCC 12 takes the undefined pass-through operands of its own intrinsics for uninitialised variables.
 #pragma GCC diagnostic push
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
