@@ -1,6 +1,12 @@
 // The token loop allocates nothing: counted by replacing operator new in this test program. Not under sanitizers, which
 // bring their own.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#define PARO_HAS_FEATURE(name) __has_feature(name)
+#else
+#define PARO_HAS_FEATURE(name) 0
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !PARO_HAS_FEATURE(address_sanitizer) && \
+    !PARO_HAS_FEATURE(thread_sanitizer)
 #include <gtest/gtest.h>
 
 #include <atomic>
