@@ -19,7 +19,7 @@ if ! cmp -s "$here/requirements.txt" "$scratch/venv/requirements.txt"; then
   echo "installing the Python packages of tools/conformance/requirements.txt" >&2
   python3 -c 'import ensurepip, venv' 2> /dev/null || "$here/../setup.sh" python3-venv
   python3 -m venv --clear "$scratch/venv"
-  "$python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+  "$python" -m pip install -qq --disable-pip-version-check -r "$here/requirements.txt"
   cp "$here/requirements.txt" "$scratch/venv/requirements.txt"
 fi
 
@@ -30,7 +30,7 @@ if [ ! -d "$templates" ]; then
   work=$(mktemp -d "$scratch/fetch.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   echo "llama-cpp-python==0.3.36 --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e" > "$work/requirements.txt"
-  "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python --require-hashes \
+  "$python" -m pip download -qq --disable-pip-version-check --no-deps --no-binary llama-cpp-python --require-hashes \
     -r "$work/requirements.txt" -d "$work"
   tar -xzf "$work"/llama_cpp_python-*.tar.gz -C "$work" --wildcards --strip-components=5 '*/vendor/llama.cpp/models/templates/*.jinja'
   mkdir "$work/templates"

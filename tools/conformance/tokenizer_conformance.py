@@ -79,7 +79,7 @@ class Comparison:
         self.peer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.peer.no_truncation()
         self.peer.no_padding()
-        self.done = self.differ = 0
+        self.done = self.differ = self.unanswered = 0
 
     def run(self, arguments, data):
         result = subprocess.run([self.paro, "tokenize", str(self.folder), *arguments], input=data, capture_output=True)
@@ -128,7 +128,13 @@ class Comparison:
     def decoded(self, name, ids, command=False):
         for skip in (False, True):
             found = self.decode(ids, skip, command)
-            expected = self.peer.decode(ids, skip_special_tokens=skip).encode()
+            try:
+                expected = self.peer.decode(ids, skip_special_tokens=skip).encode()
+            except BaseException as error:  # its Strip decoder panics on tokens shorter than what it may strip
+                if type(error).__name__ != "PanicException":
+                    raise
+                self.unanswered += 1
+                continue
             self.check("text", name, found == expected, lambda: "%r, expected %r" % (found[:200], expected[:200]))
 
 
@@ -182,7 +188,8 @@ def main():
         comparison.text("broken UTF-8", random_bytes(chance, 20_000), command=True)
         size = comparison.peer.get_vocab_size()
         comparison.decoded("random ids", [chance.randrange(size) for _ in range(20_000)])
-        print("%s: %d compared, %d different" % (folder.name, comparison.done, comparison.differ), flush=True)
+        note = ", %d without an answer of the peer" % comparison.unanswered if comparison.unanswered else ""
+        print("%s: %d compared, %d different%s" % (folder.name, comparison.done, comparison.differ, note), flush=True)
         done += comparison.done
         differ += comparison.differ
     print("%d compared, %d different" % (done, differ))
