@@ -17,7 +17,7 @@ struct Flags {
   std::string model;
   std::string shape;
   std::string format = "paro4";
-  std::string activations = "int8";
+  PrecisionFlags precision;
   SpeedOptions speed;
   bool profile = false;
   bool json = false;
@@ -63,9 +63,8 @@ int run(Flags& flags, const CommonFlags& common) {
   if (flags.model.empty() == flags.shape.empty()) fail_usage("bench: expected MODEL or --shape NAME");
   flags.speed.cancel = &interrupt_flag();
   EngineOptions options;
-  options.cpu = {.threads = common.threads,
-                 .activations = flags.activations == "f32" ? Activations::kF32 : Activations::kInt8,
-                 .profile = flags.profile};
+  options.cpu = {.threads = common.threads, .profile = flags.profile};
+  flags.precision.apply(options);
   options.hub = common.hub();
   options.tokenizer = false;
   const std::unique_ptr<Engine> engine =
@@ -80,7 +79,8 @@ int run(Flags& flags, const CommonFlags& common) {
                      {"device", "cpu"},
                      {"isa", isa_name(active_isa())},
                      {"threads", threads},
-                     {"activations", flags.activations},
+                     {"activations", flags.precision.activations},
+                     {"head_bits", flags.precision.head_bits},
                      {"weights_bytes", report.cost.weight_bytes},
                      {"kv_bytes_per_position", report.cost.kv_bytes},
                      {"prefill", points_json(report.prefill, "rows")},
@@ -136,9 +136,7 @@ Command bench_command() {
             app.add_option("--format", flags->format, "of the random weights: paro4 or dense")
                 ->check(CLI::IsMember({"paro4", "dense"}))
                 ->capture_default_str();
-            app.add_option("--activations", flags->activations, "int8 or f32, in products with 4-bit weights")
-                ->check(CLI::IsMember({"int8", "f32"}))
-                ->capture_default_str();
+            flags->precision.add(app);
             app.add_option("--rows", flags->speed.prefill_rows, "prefills of so many tokens")
                 ->delimiter(',')
                 ->allow_extra_args(false)

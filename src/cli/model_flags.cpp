@@ -8,11 +8,24 @@
 
 namespace paro::cli {
 
-void ModelFlags::add(CLI::App& app, bool with_context) {
-  app.add_option("MODEL", model, "checkpoint folder, .gguf file or hub id (org/name[@revision])")->required();
+void PrecisionFlags::add(CLI::App& app) {
   app.add_option("--activations", activations, "int8 (fast) or f32 (exact), in products with 4-bit weights")
       ->check(CLI::IsMember({"int8", "f32"}))
       ->capture_default_str();
+  app.add_option("--head-bits", head_bits,
+                 "of the output head: 16 (as stored), 8, or auto (8 for a quantized model with int8 activations)")
+      ->check(CLI::IsMember({"auto", "8", "16"}))
+      ->capture_default_str();
+}
+
+void PrecisionFlags::apply(EngineOptions& options) const {
+  options.cpu.activations = activations == "f32" ? Activations::kF32 : Activations::kInt8;
+  options.head_bits = head_bits == "8" ? HeadBits::k8 : head_bits == "16" ? HeadBits::k16 : HeadBits::kAuto;
+}
+
+void ModelFlags::add(CLI::App& app, bool with_context) {
+  app.add_option("MODEL", model, "checkpoint folder, .gguf file or hub id (org/name[@revision])")->required();
+  precision.add(app);
   if (!with_context) return;
   app.add_option("--context", context, "positions to hold (0: the model's own limit)")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
@@ -22,7 +35,7 @@ void ModelFlags::add(CLI::App& app, bool with_context) {
 EngineOptions ModelFlags::engine_options(const CommonFlags& common) const {
   EngineOptions options;
   options.cpu.threads = common.threads;
-  options.cpu.activations = activations == "f32" ? Activations::kF32 : Activations::kInt8;
+  precision.apply(options);
   options.hub = common.hub();
   return options;
 }

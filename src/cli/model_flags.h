@@ -14,9 +14,18 @@
 
 namespace paro::cli {
 
+/// How products are computed.
+struct PrecisionFlags {
+  std::string activations = "int8";
+  std::string head_bits = "auto";
+
+  void add(CLI::App& app);
+  void apply(EngineOptions& options) const;
+};
+
 struct ModelFlags {
   std::string model;
-  std::string activations = "int8";
+  PrecisionFlags precision;
   int64_t context = 0;
 
   void add(CLI::App& app, bool with_context = true);

@@ -61,4 +61,8 @@ std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
                                              std::vector<float> bias);
 
+/// A dense linear with its weights rounded to 8 bits, one scale for each output (absolute maximum / 127). Null when
+/// `linear` has no more than 8 bits already. Meant for the output head, whose bytes a 4-bit model reads for each token.
+std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool);
+
 }  // namespace paro

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "model/open_checkpoint.h"
+#include "quant/cpu_linear.h"
 
 namespace paro {
 namespace {
@@ -77,8 +78,17 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
     progress->advance(done - std::exchange(shown, done));
   });
   progress.reset();
+  prepare_head(*loaded, options, *ops);
   return std::make_unique<Engine>(std::move(checkpoint), std::move(loaded), std::move(ops), std::move(tokenizer),
                                   std::move(chat_template));
+}
+
+void prepare_head(Model& model, const EngineOptions& options, Ops& ops) {
+  const bool quantized = !model.config.quantization.method.empty();
+  const bool round = options.head_bits == HeadBits::kAuto ? quantized && options.cpu.activations == Activations::kInt8
+                                                          : options.head_bits == HeadBits::k8;
+  if (!round) return;
+  if (auto head = rounded_to_int8(*model.head, thread_pool_of(ops))) model.head = std::move(head);
 }
 
 Engine::Engine(Checkpoint checkpoint, std::unique_ptr<Model> model, std::shared_ptr<Ops> ops,

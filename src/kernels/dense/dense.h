@@ -1,5 +1,5 @@
-// Products with plain f16, bf16 and f32 weights that stay where they are (mapped, aligned or not): y = x W^T + bias.
-// Few rows: weights read once, inputs in the lanes. Many rows: panels converted to f32 and shared.
+// Products with plain f16, bf16, f32 and row-scaled int8 weights that stay where they are (mapped, aligned or not): y =
+// x W^T + bias. Few rows: weights read once, inputs in the lanes. Many rows: panels converted to f32 and shared.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +12,13 @@
 
 namespace paro {
 
-/// W [out, in], row-major; kF16, kBF16 or kF32.
+/// W [out, in], row-major; kF16, kBF16, kF32, or kI8 times the scale of its output.
 struct DenseWeight {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t in = 0;
   int64_t out = 0;
+  const float* scales = nullptr;  // [out], of kI8 alone
 };
 
 /// Inputs of one block of the many-rows kernel.

@@ -25,6 +25,11 @@ struct Elements<DType::kBF16> {
   static Vec::F load(const std::byte* p) { return Vec::load_bf16(p); }
 };
 template <>
+struct Elements<DType::kI8> {
+  static constexpr int kSize = 1;
+  static Vec::F load(const std::byte* p) { return Vec::load_i8(p); }
+};
+template <>
 struct Elements<DType::kF32> {
   static constexpr int kSize = 4;
   static Vec::F load(const std::byte* p) { return Vec::load_f32(p); }
@@ -69,7 +74,8 @@ inline void dot_block(const DenseWeight& w, const float* x, int64_t row, int64_t
   }
   for (int r = 0; r < kRows; ++r) {
     for (int o = 0; o < kOutputs; ++o) {
-      const float sum = Vec::sum(acc[r][o]);
+      float sum = Vec::sum(acc[r][o]);
+      if constexpr (kType == DType::kI8) sum *= w.scales[output + o];
       y[(row + r) * w.out + output + o] = bias == nullptr ? sum : sum + bias[output + o];
     }
   }
@@ -107,8 +113,12 @@ inline void many_rows_typed(const DenseWeight& w, const float* x, int64_t rows, 
     for (int64_t o = 0; o < kPanelOutputs; ++o) {
       const int64_t row = output + o < w.out ? output + o : w.out - 1;
       const std::byte* from = w.data + (row * w.in + begin) * size;
-      for (int64_t i = 0; i < whole; i += Vec::kWidth) Vec::store(lines[o] + i, Elements<kType>::load(from + i * size));
-      if (whole < depth) Vec::store(lines[o] + whole, load_rest<kType>(from + whole * size, depth - whole));
+      const auto put = [&](int64_t i, Vec::F v) {
+        if constexpr (kType == DType::kI8) v = Vec::mul(v, Vec::set1(w.scales[row]));
+        Vec::store(lines[o] + i, v);
+      };
+      for (int64_t i = 0; i < whole; i += Vec::kWidth) put(i, Elements<kType>::load(from + i * size));
+      if (whole < depth) put(whole, load_rest<kType>(from + whole * size, depth - whole));
     }
     const float* pointers[Vec::kWidth];
     int64_t i = 0;
@@ -132,6 +142,7 @@ void few_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t out_be
   switch (w.dtype) {
     case DType::kF16: return few_rows_typed<DType::kF16>(w, x, rows, out_begin, out_end, bias, y);
     case DType::kBF16: return few_rows_typed<DType::kBF16>(w, x, rows, out_begin, out_end, bias, y);
+    case DType::kI8: return few_rows_typed<DType::kI8>(w, x, rows, out_begin, out_end, bias, y);
     default: return few_rows_typed<DType::kF32>(w, x, rows, out_begin, out_end, bias, y);
   }
 }
@@ -140,6 +151,7 @@ void many_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t row_b
                int64_t out_begin, int64_t out_end, const float* bias, float* y) {
   switch (w.dtype) {
     case DType::kF16: return many_rows_typed<DType::kF16>(w, x, rows, row_begin, row_end, out_begin, out_end, bias, y);
+    case DType::kI8: return many_rows_typed<DType::kI8>(w, x, rows, row_begin, row_end, out_begin, out_end, bias, y);
     case DType::kBF16:
       return many_rows_typed<DType::kBF16>(w, x, rows, row_begin, row_end, out_begin, out_end, bias, y);
     default: return many_rows_typed<DType::kF32>(w, x, rows, row_begin, row_end, out_begin, out_end, bias, y);

@@ -22,14 +22,23 @@ struct Weight {
         std::memcpy(at, &values[i], 4);
         continue;
       }
+      if (dtype == DType::kI8) {
+        const float scale = 0.01f * static_cast<float>(1 + i / static_cast<size_t>(in));
+        const auto code = static_cast<int8_t>(static_cast<int64_t>(i * 2654435761u >> 8) % 255 - 127);
+        bytes[static_cast<size_t>(shift) + i] = static_cast<std::byte>(code);
+        values[i] = static_cast<float>(code) * scale;
+        if (i % static_cast<size_t>(in) == 0) scales.push_back(scale);
+        continue;
+      }
       const uint16_t bits = dtype == DType::kF16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
       std::memcpy(at, &bits, 2);
       values[i] = dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
     }
-    view = {bytes.data() + shift, dtype, in, out};
+    view = {bytes.data() + shift, dtype, in, out, scales.data()};
   }
   std::vector<float> values;
   std::vector<std::byte> bytes;
+  std::vector<float> scales;
   DenseWeight view;
 };
 
@@ -45,12 +54,12 @@ void expect_product(const Weight& w, const std::vector<float>& x, const float* b
       expected += term;
       size += std::abs(term);
     }
-    ASSERT_NEAR(y[k], expected, size * static_cast<double>(in + 1) * 0x1p-24) << "row " << r << " output " << o;
+    ASSERT_NEAR(y[k], expected, size * static_cast<double>(in + 2) * 0x1p-24) << "row " << r << " output " << o;
   }
 }
 
 TEST(DenseKernel, FewRowsOfEveryTypeAgainstDouble) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
     for (int64_t in : {1, 7, 8, 15, 33, 64, 100}) {
       for (int64_t out : {1, 4, 5, 11}) {
         const Weight w(dtype, out, in, in % 2 == 0 ? 0 : 1, 1);
@@ -70,7 +79,7 @@ TEST(DenseKernel, FewRowsOfEveryTypeAgainstDouble) {
 }
 
 TEST(DenseKernel, ManyRowsOfEveryTypeAgainstDouble) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
     for (int64_t in : {5, 64, 130, 300}) {
       for (int64_t out : {3, 16, 37}) {
         const Weight w(dtype, out, in, in % 2 == 0 ? 0 : 1, 4);

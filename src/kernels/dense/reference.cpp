@@ -12,6 +12,7 @@ float element(const DenseWeight& w, int64_t index) {
     std::memcpy(&value, w.data + index * 4, 4);
     return value;
   }
+  if (w.dtype == DType::kI8) return static_cast<float>(std::to_integer<int8_t>(w.data[index])) * w.scales[index / w.in];
   uint16_t bits;
   std::memcpy(&bits, w.data + index * 2, 2);
   return w.dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);

@@ -29,6 +29,9 @@ struct Vec {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
+  static F load_i8(const void* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+  }
   static F load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   /// The first n lanes, the others 0.
   static F load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }

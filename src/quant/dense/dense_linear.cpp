@@ -1,6 +1,8 @@
 #include "quant/dense/dense_linear.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -13,13 +15,16 @@ namespace {
 constexpr int64_t kRangeBytes = 64 << 10;
 constexpr int64_t kRangeRows = 96;
 constexpr int64_t kBlockedRows = 32;
+constexpr int64_t kConvertedRows = 64;
 
 class DenseLinear : public CpuLinear {
  public:
-  DenseLinear(LoadedTensor weight, std::vector<float> bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
+  /// `scales` [out] of an I8 weight, else empty.
+  DenseLinear(LoadedTensor weight, std::vector<float> bias, std::vector<float> scales = {})
+      : weight_(std::move(weight)), bias_(std::move(bias)), scales_(std::move(scales)) {
     out = weight_.view.shape[0];
     in = weight_.view.shape[1];
-    view_ = {weight_.view.data, weight_.view.dtype, in, out};
+    view_ = {weight_.view.data, weight_.view.dtype, in, out, scales_.data()};
   }
 
   bool same_input(const CpuLinear& other) const override {
@@ -62,17 +67,50 @@ class DenseLinear : public CpuLinear {
     });
   }
 
-  int64_t weight_bytes() const override { return weight_.view.bytes(); }
+  int64_t weight_bytes() const override {
+    return weight_.view.bytes() + static_cast<int64_t>(scales_.size() * sizeof(float));
+  }
 
   std::vector<float> dequantize() const override {
     std::vector<float> values(static_cast<size_t>(out * in));
     copy_as_f32(weight_.view, 0, out * in, values.data());
+    for (size_t o = 0; o < scales_.size(); ++o)
+      for (int64_t i = 0; i < in; ++i) values[o * static_cast<size_t>(in) + static_cast<size_t>(i)] *= scales_[o];
     return values;
   }
+
+  std::unique_ptr<CpuLinear> rounded_to_int8(ThreadPool& pool) const {
+    auto codes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(out * in));
+    std::vector<float> scales(static_cast<size_t>(out));
+    pool.parallel_for(out, kConvertedRows, [&](int64_t begin, int64_t end) {
+      std::vector<float> row(static_cast<size_t>(in));
+      for (int64_t o = begin; o < end; ++o) {
+        copy_as_f32(weight_.view, o * in, in, row.data());
+        // A row that is not finite keeps giving results that are not.
+        const bool finite = std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
+        float largest = 0.0f;
+        for (float& v : row) largest = std::max(largest, std::abs(v = finite ? v : 0.0f));
+        const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+        scales[static_cast<size_t>(o)] = finite ? largest / 127.0f : std::numeric_limits<float>::quiet_NaN();
+        for (int64_t i = 0; i < in; ++i)
+          (*codes)[static_cast<size_t>(o * in + i)] =
+              static_cast<std::byte>(static_cast<int8_t>(std::nearbyint(row[static_cast<size_t>(i)] * inverse)));
+      }
+    });
+    LoadedTensor tensor;
+    tensor.view = {DType::kI8, {out, in}, codes->data()};
+    tensor.owner = codes;
+    auto linear = std::make_unique<DenseLinear>(std::move(tensor), bias_, std::move(scales));
+    linear->name = name;
+    return linear;
+  }
+
+  int64_t bits() const { return 8 * dtype_size(view_.dtype); }
 
  private:
   LoadedTensor weight_;
   std::vector<float> bias_;
+  std::vector<float> scales_;
   DenseWeight view_;
 };
 
@@ -93,6 +131,11 @@ std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const s
   auto linear = std::make_unique<DenseLinear>(source.load(weight), std::move(values));
   linear->name = name;
   return linear;
+}
+
+std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool) {
+  const auto* dense = dynamic_cast<const DenseLinear*>(&linear);
+  return dense != nullptr && dense->bits() > 8 ? dense->rounded_to_int8(pool) : nullptr;
 }
 
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
