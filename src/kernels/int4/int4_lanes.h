@@ -79,10 +79,10 @@ inline void direct_tile(const PackedInt4& w, const Int8Rows& x, int64_t row, int
       for (int j = 0; j < 4; ++j) {
         Vec::I lo[kTileVectors];
         Vec::I hi[kTileVectors];
+        __builtin_prefetch(codes + kPrefetch);
         for (int v = 0; v < kTileVectors; ++v) {
-          const uint8_t* at = codes + v * 4 * Vec::kWidth;
-          __builtin_prefetch(at + kPrefetch);
-          const Vec::I both = Vec::iload(at);
+          Vec::I both = Vec::iload(codes + v * 4 * Vec::kWidth);
+          asm("" : "+v"(both));  // else it is loaded twice
           lo[v] = Vec::iand(both, low);
           hi[v] = Vec::iand(Vec::template shr<4>(both), low);
         }
