@@ -10,7 +10,8 @@ mkdir -p build/demo-model
 tools/fetch_demo_model.sh build/demo-model/SmolLM2-135M-Instruct.Q4_1.gguf
 ln -s "$PWD/build/demo-model/SmolLM2-135M-Instruct.Q4_1.gguf" "$work/"
 
-DEMO_DIR=$work DEMO_SAMPLES=6 DEMO_SEQ_LEN=512 DEMO_EVAL_TOKENS=2048 tools/demo.sh "$paro" | tee "$work/output"
+export DEMO_DIR=$work DEMO_SAMPLES=4 DEMO_SEQ_LEN=512 DEMO_EVAL_TOKENS=1024
+tools/demo.sh "$paro" | tee "$work/output"
 grep -q 'ParoQuant fast, 4 bit' "$work/output"
 
 python3 - "$work" << 'PYTHON'
@@ -19,8 +20,10 @@ work = pathlib.Path(sys.argv[1])
 for text in ("sampled.txt", "documentation.txt"):
     kl = {name: json.loads((work / f"smollm2-{name}.{text}.json").read_text())["kl_mean"] for name in ("rtn", "paro")}
     print(f"{text}: KL {kl['rtn']:.4f} (rtn), {kl['paro']:.4f} (paroquant)")
-    # 6 x 512 tokens are a fiftieth of the demo's own calibration: half of RTN's KL leaves a wide margin.
-    assert 0 < kl["paro"] < 0.5 * kl["rtn"], "ParoQuant should halve the KL of rounding to nearest at least"
+    # 4 x 512 tokens, an eighth of the demo's own calibration, gave 0.46 of RTN's KL.
+    assert 0 < kl["paro"] < 0.6 * kl["rtn"], "ParoQuant should be far below the KL of rounding to nearest"
 PYTHON
 echo "a second run uses what is there:"
-DEMO_DIR=$work DEMO_SAMPLES=6 DEMO_SEQ_LEN=512 DEMO_EVAL_TOKENS=2048 tools/demo.sh "$paro" 2>&1 | grep -c 'from an earlier run' | grep -qx 2
+# two models, and their results on two texts
+[ "$(tools/demo.sh "$paro" 2>&1 | grep -c 'from an earlier run')" -eq 6 ]
+echo "demo test: passed"

@@ -15,7 +15,9 @@ eval_samples=$(((eval_tokens + 383) / 384))
 teacher=$dir/SmolLM2-135M-Instruct.Q4_1.gguf
 mkdir -p "$dir"
 
-step() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
+bold='' plain=''
+if [ -t 2 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain" >&2; }
 run() { echo "\$ ${*/#$paro/paro}" >&2; "$@"; }
 
 tools/fetch_demo_model.sh "$teacher"
@@ -39,7 +41,13 @@ step "3. Text to measure on: sampled with another seed, and paro's own documenta
 if [ ! -f "$dir/sampled.txt" ]; then
   run "$paro" generate "$teacher" --samples "$eval_samples" -n 512 --temperature 1 --seed 20250 -o "$dir/sampled.txt"
 fi
-cat README.md docs/*.md > "$dir/documentation.txt"
+cat README.md docs/*.md > "$dir/documentation.txt.new"
+# Only a text that changed is measured again.
+if cmp -s "$dir/documentation.txt.new" "$dir/documentation.txt"; then
+  rm "$dir/documentation.txt.new"
+else
+  mv "$dir/documentation.txt.new" "$dir/documentation.txt"
+fi
 texts=("$dir/sampled.txt" "$dir/documentation.txt")
 [ -n "$extra_text" ] && texts+=("$extra_text")
 
@@ -47,6 +55,11 @@ step "4. Quality and speed"
 for model in smollm2-rtn smollm2-paro; do
   for text in "${texts[@]}"; do
     result=$dir/$model.$(basename "$text").json
+    if [ "$result" -nt "$text" ] && [ "$result" -nt "$dir/$model/config.json" ] &&
+      grep -q "\"window\": $window\b" "$result" && grep -q "\"tokens\": $((eval_tokens / window * (window - 1)))\b" "$result"; then
+      echo "using $result from an earlier run" >&2
+      continue
+    fi
     run "$paro" eval "$dir/$model" --task perplexity,kl --teacher "$teacher" --text "$text" --window "$window" \
       --limit-tokens "$eval_tokens" --json > "$result.partial"
     mv "$result.partial" "$result"
