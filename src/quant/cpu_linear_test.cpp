@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/rotate/test_rotation.h"
 #include "kernels/test_variants.h"
@@ -167,6 +169,37 @@ TEST(MakeCpuLinear, OtherMethodsAreRefusedByName) {
   EXPECT_THAT(message({"paroquant", 4, 64, 8}), HasSubstr("groups of 64"));
   source.remove("x.theta");
   EXPECT_THAT(message({"", 0, 0, 0}), HasSubstr("GPTQ, AWQ"));
+}
+
+TEST(RoundedToInt8, IsWithinHalfAStepOfTheWeight) {
+  ThreadPool pool(2);
+  Arena arena;
+  const int64_t out = 133, in = 70;
+  std::vector<float> w = random_floats(out * in, 5);
+  const std::vector<float> bias = random_floats(out, 6);
+  std::fill_n(w.begin() + 3 * in, in, 0.0f);
+  const auto rounded = rounded_to_int8(*make_dense_linear(w, out, in, bias), pool);
+  ASSERT_NE(rounded, nullptr);
+  EXPECT_EQ(rounded->weight_bytes(), out * in + out * 4);
+  const std::vector<float> values = rounded->dequantize();
+  for (int64_t o = 0; o < out; ++o) {
+    float largest = 0.0f;
+    for (int64_t i = 0; i < in; ++i) largest = std::max(largest, std::abs(w[static_cast<size_t>(o * in + i)]));
+    for (int64_t i = 0; i < in; ++i)
+      EXPECT_NEAR(values[static_cast<size_t>(o * in + i)], w[static_cast<size_t>(o * in + i)],
+                  largest * (0.5f / 127.0f + 1e-6f));
+  }
+  for (int64_t rows : {1, 5, 40}) {
+    const std::vector<float> x = random_floats(rows * in, 7);
+    expect_product(*rounded, x, bias, run(*rounded, {pool, arena}, x), 1e-5);
+  }
+  EXPECT_EQ(rounded_to_int8(*rounded, pool), nullptr) << "has 8 bits already";
+
+  w[0] = std::numeric_limits<float>::quiet_NaN();
+  const auto broken = rounded_to_int8(*make_dense_linear(w, out, in, {}), pool);
+  const std::vector<float> y = run(*broken, {pool, arena}, random_floats(in, 8));
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_TRUE(std::isfinite(y[1]));
 }
 
 }  // namespace

@@ -41,6 +41,11 @@ struct Int8Rows {
   int64_t rows = 0;
   int64_t lanes = 1;
 
+  /// A hint: memory that is read next. Rotating one row is arithmetic on data in the cache, so the memory bus is free
+  /// to bring this in; group i takes the i-th part.
+  const uint8_t* next = nullptr;
+  int64_t next_bytes = 0;
+
   int64_t padded() const { return (rows + lanes - 1) / lanes * lanes; }
 };
 

@@ -9,6 +9,7 @@ namespace paro {
 namespace {
 
 constexpr int kMaxGroup = 128;
+constexpr int64_t kLine = 64;  // bytes of a cache line
 constexpr int32_t kAbsMask = 0x7fffffff;
 constexpr int32_t kTinyBits = 0x0d800000;  // of 2^-100: smaller groups are rounded to zeros
 
@@ -48,13 +49,15 @@ inline void load_tile(const Group& group, const float* const* rows, int64_t grou
   }
 }
 
-inline void rotate_one(const Group& group, const float* x, int64_t group_size, float* y) {
+// `next`: memory to prefetch, a line for every other pair, at most `lines`.
+inline void rotate_one(const Group& group, const float* x, int64_t group_size, const uint8_t* next, int64_t lines,
+                       float* y) {
   for (int64_t i = 0; i < group_size; i += 8) {
     __m256 v = _mm256_loadu_ps(x + i);
     if (group.scales != nullptr) v = _mm256_mul_ps(v, _mm256_loadu_ps(group.scales + i));
     _mm256_storeu_ps(y + i, v);
   }
-  for (int64_t p = 0; p < group.pairs; ++p) {
+  const auto turn = [&](int64_t p) {
     const float c = group.angles[2 * p];
     const float s = group.angles[2 * p + 1];
     float& a = y[group.channels[2 * p]];
@@ -62,7 +65,14 @@ inline void rotate_one(const Group& group, const float* x, int64_t group_size, f
     const float new_a = __builtin_fmaf(c, a, s * b);
     b = __builtin_fmaf(c, b, -(s * a));
     a = new_a;
+  };
+  int64_t p = 0;
+  for (; p + 2 <= group.pairs && p < 2 * lines; p += 2) {
+    __builtin_prefetch(next + p * (kLine / 2), 0, 2);
+    turn(p);
+    turn(p + 1);
   }
+  for (; p < group.pairs; ++p) turn(p);
 }
 
 // Rounded values of lanes whose scale is NaN or infinite must not leave int8: everything out of range becomes 0.
@@ -136,7 +146,7 @@ void rotate(const RotationTables& t, const float* x, int64_t rows, int64_t group
       }
     }
     for (; row < rows; ++row) {
-      rotate_one(pairs, x + row * t.in + group * g, g, tile);
+      rotate_one(pairs, x + row * t.in + group * g, g, nullptr, 0, tile);
       __builtin_memcpy(y + row * t.in + group * g, tile, static_cast<size_t>(g) * sizeof(float));
     }
   }
@@ -148,12 +158,13 @@ void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& ou
   alignas(64) float tile[kMaxGroup * w];
   const int64_t g = t.group_size;
   const int64_t padded = out.padded();
+  const int64_t lines = out.next_bytes / kLine / (t.in / g);
   for (int64_t group = group_begin; group < group_end; ++group) {
     const Group pairs = group_of(t, group);
     for (int64_t row = tile_begin * out.lanes; row < tile_end * out.lanes; row += out.lanes) {
       const int64_t at = group * padded + row;
       if (out.lanes == 1) {
-        rotate_one(pairs, x + row * t.in + group * g, g, tile);
+        rotate_one(pairs, x + row * t.in + group * g, g, out.next + group * lines * kLine, lines, tile);
         quantize_one(tile, g, out.q + at * g, out.scales + at, out.sums + at);
         continue;
       }

@@ -66,6 +66,8 @@ TEST(RotateKernel, EveryVariantGivesTheReferencesBits) {
           EXPECT_TRUE(same_bits(y, expected)) << "in place";
           for (int64_t lanes : {int64_t{1}, kernels.lanes}) {
             Int8Buffer out(rows, lanes, in, group_size);
+            out.view.next = reinterpret_cast<const uint8_t*>(x.data());
+            out.view.next_bytes = static_cast<int64_t>(x.size() * sizeof(float));
             kernels.rotate_quantize(tables, x.data(), out.view, 0, out.view.padded() / lanes, 0, 3);
             for (int64_t r = 0; r < rows; ++r) {
               for (int64_t i = 0; i < in; ++i) ASSERT_EQ(out.at(r, i, group_size), plain.at(r, i, group_size));

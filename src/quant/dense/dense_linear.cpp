@@ -73,9 +73,13 @@ class DenseLinear : public CpuLinear {
 
   std::vector<float> dequantize() const override {
     std::vector<float> values(static_cast<size_t>(out * in));
-    copy_as_f32(weight_.view, 0, out * in, values.data());
-    for (size_t o = 0; o < scales_.size(); ++o)
-      for (int64_t i = 0; i < in; ++i) values[o * static_cast<size_t>(in) + static_cast<size_t>(i)] *= scales_[o];
+    if (weight_.view.dtype != DType::kI8) {
+      copy_as_f32(weight_.view, 0, out * in, values.data());
+    } else {
+      for (int64_t k = 0; k < out * in; ++k)
+        values[static_cast<size_t>(k)] =
+            static_cast<float>(std::to_integer<int8_t>(weight_.view.data[k])) * scales_[static_cast<size_t>(k / in)];
+    }
     return values;
   }
 
