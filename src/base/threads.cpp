@@ -61,9 +61,16 @@ struct ThreadPool::State {
     std::thread thread;
   };
 
-  explicit State(int worker_count) : workers(static_cast<size_t>(worker_count)) {}
+  /// Units (of `grain` iterations) that a thread has still to do: first in the high, end in the low 32 bits.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> units{0};
+  };
+
+  explicit State(int worker_count)
+      : workers(static_cast<size_t>(worker_count)), shares(static_cast<size_t>(worker_count) + 1) {}
 
   std::vector<Worker> workers;
+  std::vector<Share> shares;
   std::chrono::microseconds spin_limit = kSpin;
   alignas(64) std::atomic<uint64_t> generation{0};
   std::atomic<bool> stop{false};
@@ -71,8 +78,7 @@ struct ThreadPool::State {
   void* context = nullptr;
   alignas(64) std::atomic<int> pending{0};
   std::atomic<int> sleepers{0};
-  alignas(64) std::atomic<int64_t> next{0};
-  int64_t count = 0;
+  alignas(64) int64_t count = 0;
   int64_t grain = 1;
   std::mutex mutex;
   std::condition_variable wake;
@@ -167,16 +173,46 @@ void ThreadPool::run_erased(void (*function)(void*, int), void* context) {
 }
 
 void ThreadPool::begin_ranges(int64_t count, int64_t grain) {
-  state_->count = count;
-  state_->grain = grain < 1 ? 1 : grain;
-  state_->next.store(0, std::memory_order_relaxed);
+  State& s = *state_;
+  s.count = count;
+  s.grain = std::max<int64_t>({1, grain, count >> 31});
+  const int64_t units = (count + s.grain - 1) / s.grain;
+  const auto threads = static_cast<int64_t>(s.shares.size());
+  for (int64_t i = 0; i < threads; ++i) {
+    const auto first = static_cast<uint64_t>(units * i / threads);
+    const auto end = static_cast<uint64_t>(units * (i + 1) / threads);
+    s.shares[static_cast<size_t>(i)].units.store(first << 32 | end, std::memory_order_relaxed);
+  }
 }
 
-bool ThreadPool::next_range(int64_t& begin, int64_t& end) {
-  begin = state_->next.fetch_add(state_->grain, std::memory_order_relaxed);
-  if (begin >= state_->count) return false;
-  end = std::min(begin + state_->grain, state_->count);
-  return true;
+bool ThreadPool::next_range(int thread, int64_t& begin, int64_t& end) {
+  State& s = *state_;
+  const auto take = [&](uint64_t unit) {
+    begin = static_cast<int64_t>(unit) * s.grain;
+    end = std::min(begin + s.grain, s.count);
+    return true;
+  };
+  constexpr uint64_t kLow = 0xffffffff;
+  std::atomic<uint64_t>& own = s.shares[static_cast<size_t>(thread)].units;
+  uint64_t units = own.load(std::memory_order_relaxed);
+  while (units >> 32 < (units & kLow)) {
+    if (own.compare_exchange_weak(units, units + (uint64_t{1} << 32), std::memory_order_relaxed))
+      return take(units >> 32);
+  }
+  // The later half of what another thread has left. A share that is empty is written by its own thread alone.
+  for (size_t i = 1; i < s.shares.size(); ++i) {
+    std::atomic<uint64_t>& other = s.shares[(static_cast<size_t>(thread) + i) % s.shares.size()].units;
+    units = other.load(std::memory_order_relaxed);
+    while (units >> 32 < (units & kLow)) {
+      const uint64_t first = units >> 32;
+      const uint64_t last = units & kLow;
+      const uint64_t kept = first + (last - first) / 2;
+      if (!other.compare_exchange_weak(units, first << 32 | kept, std::memory_order_relaxed)) continue;
+      own.store((kept + 1) << 32 | last, std::memory_order_relaxed);
+      return take(kept);
+    }
+  }
+  return false;
 }
 
 }  // namespace paro

@@ -58,6 +58,10 @@ struct Vec {
   static I shr(I a) {
     return _mm256_srli_epi32(a, kBits);
   }
+  template <int kBits>
+  static I sar(I a) {
+    return _mm256_srai_epi32(a, kBits);
+  }
   static I bits(F v) { return _mm256_castps_si256(v); }
   static F from_bits(I v) { return _mm256_castsi256_ps(v); }
   static F to_float(I v) { return _mm256_cvtepi32_ps(v); }

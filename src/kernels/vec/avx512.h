@@ -63,6 +63,10 @@ struct Vec {
   static I shr(I a) {
     return _mm512_srli_epi32(a, kBits);
   }
+  template <int kBits>
+  static I sar(I a) {
+    return _mm512_srai_epi32(a, kBits);
+  }
   static I bits(F v) { return _mm512_castps_si512(v); }
   static F from_bits(I v) { return _mm512_castsi512_ps(v); }
   static F to_float(I v) { return _mm512_cvtepi32_ps(v); }

@@ -8,6 +8,8 @@ namespace {
 
 // Products of a nibble and an int8 in pairs: at most 2 * 15 * 127 = 3810, so eight of them fit 16 bits.
 struct Bytes {
+  /// Whether a sum takes any number of products of any bytes.
+  static constexpr bool kWide = false;
   using Sum = __m256i;
   static Sum start(__m256i) { return _mm256_setzero_si256(); }
   static Sum add(Sum sum, __m256i nibbles, __m256i x) {

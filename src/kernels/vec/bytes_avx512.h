@@ -8,6 +8,8 @@ namespace {
 
 // Products of a nibble and an int8 in pairs: at most 2 * 15 * 127 = 3810, so eight of them fit 16 bits.
 struct Bytes {
+  /// Whether a sum takes any number of products of any bytes.
+  static constexpr bool kWide = false;
   using Sum = __m512i;
   static Sum start(__m512i) { return _mm512_setzero_si512(); }
   static Sum add(Sum sum, __m512i nibbles, __m512i x) {

@@ -8,6 +8,8 @@ namespace {
 
 // Products of unsigned and signed bytes in fours, added to 32 bits in one instruction.
 struct Bytes {
+  /// Whether a sum takes any number of products of any bytes.
+  static constexpr bool kWide = true;
   using Sum = __m512i;
   static Sum start(__m512i dot) { return dot; }
   static Sum add(Sum sum, __m512i nibbles, __m512i x) { return _mm512_dpbusd_epi32(sum, nibbles, x); }
