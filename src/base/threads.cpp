@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/cpu.h"
 #include "base/error.h"
+#include "base/topology.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
