@@ -91,6 +91,16 @@ double cgroup_cores(const std::string& root) {
   return least;
 }
 
+namespace {
+
+int within_quota(int count) {
+  const double limit = cgroup_cores();
+  if (limit == 0.0 || limit >= count) return count;
+  return std::max(1, static_cast<int>(std::lround(limit)));
+}
+
+}  // namespace
+
 int physical_cores() {
   // Two logical processors with the same list of siblings share a core.
   std::set<std::string> cores;
@@ -98,11 +108,10 @@ int physical_cores() {
     const std::string siblings = line_of(processor_folder("", cpu) + "/topology/thread_siblings_list");
     cores.insert(siblings.empty() ? std::to_string(cpu) : siblings);
   }
-  const auto count = static_cast<int>(cores.size());
-  const double limit = cgroup_cores();
-  if (limit == 0.0 || limit >= count) return count;
-  return std::max(1, static_cast<int>(std::lround(limit)));
+  return within_quota(static_cast<int>(cores.size()));
 }
+
+int logical_processors() { return within_quota(static_cast<int>(allowed_processors().size())); }
 
 int64_t last_level_cache_bytes(const std::string& root) {
   std::map<std::string, int64_t> caches;  // by the processors that share one

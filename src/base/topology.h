@@ -9,6 +9,8 @@ namespace paro {
 /// Physical cores available to this process: those of its affinity mask, fewer where a cgroup's quota of processor time
 /// is less (rounded, at least 1).
 int physical_cores();
+/// The same of logical processors, of which a core may have several.
+int logical_processors();
 
 /// Cores' worth of processor time that the cgroups (v1, v2) of this process and their parents allow; 0: no limit.
 /// `root` stands before /proc and /sys (tests).

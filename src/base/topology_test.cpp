@@ -30,6 +30,7 @@ class Topology : public ::testing::Test {
 TEST(Cores, AffinityBoundsThem) {
   const int all = physical_cores();
   EXPECT_GE(all, 1);
+  EXPECT_GE(logical_processors(), all);
   cpu_set_t before;
   CPU_ZERO(&before);
   ASSERT_EQ(::sched_getaffinity(0, sizeof(before), &before), 0);
@@ -40,6 +41,7 @@ TEST(Cores, AffinityBoundsThem) {
   CPU_SET(first, &one);
   ASSERT_EQ(::sched_setaffinity(0, sizeof(one), &one), 0);
   EXPECT_EQ(physical_cores(), 1);
+  EXPECT_EQ(logical_processors(), 1);
   ASSERT_EQ(::sched_setaffinity(0, sizeof(before), &before), 0);
   EXPECT_EQ(physical_cores(), all);
 }
