@@ -64,6 +64,12 @@ double group_cores(const std::string& folder, bool v2) {
   return quota_cores(max, space == std::string::npos ? "" : max.substr(space + 1));
 }
 
+int within_quota(int count) {
+  const double limit = cgroup_cores();
+  if (limit == 0.0 || limit >= count) return count;
+  return std::max(1, static_cast<int>(std::lround(limit)));
+}
+
 }  // namespace
 
 double cgroup_cores(const std::string& root) {
@@ -90,16 +96,6 @@ double cgroup_cores(const std::string& root) {
   }
   return least;
 }
-
-namespace {
-
-int within_quota(int count) {
-  const double limit = cgroup_cores();
-  if (limit == 0.0 || limit >= count) return count;
-  return std::max(1, static_cast<int>(std::lround(limit)));
-}
-
-}  // namespace
 
 int physical_cores() {
   // Two logical processors with the same list of siblings share a core.
