@@ -56,6 +56,10 @@ def main() -> None:
     parser.add_argument("--decode", type=int, default=128)
     args = parser.parse_args()
 
+    # A process on one of its cores costs llama.cpp, whose threads wait for each other, far more than that core.
+    if os.getloadavg()[0] > 0.5:
+        print(f"compare_peers: warning: other processes are running (load {os.getloadavg()[0]:.1f}); the ratios will "
+              "say little", file=sys.stderr)
     ours, theirs = [], []
     for _ in range(args.alternations):
         ours.append(paro(args))
