@@ -279,7 +279,39 @@ TEST(Cli, BenchJson) {
   }
   EXPECT_GT(document["machine"]["read_gbps"].get<double>(), 0.0);
   EXPECT_GT(document["machine"]["gmacs"].get<double>(), 0.0);
-  EXPECT_FALSE(document["profile"]["decode"].empty());
+  for (const char* key : {"resident_bytes", "peak_bytes", "weights_bytes", "kv_bytes", "scratch_bytes"}) {
+    EXPECT_GT(document["memory"][key].get<int64_t>(), 0) << key;
+  }
+  EXPECT_GT(document["memory"]["ratio"].get<double>(), 0.0);
+  EXPECT_EQ(document["default_bodies"], 0);
+  for (const char* phase : {"prefill", "decode"}) {
+    for (const Json& point : document[phase]) {
+      double share = 0.0;
+      bool head = false;
+      for (const Json& op : point["profile"]["operations"]) {
+        share += op["share_of_time"].get<double>();
+        if (op["name"] != "multiply head") continue;
+        head = true;
+        EXPECT_GT(op["bytes"].get<int64_t>(), 0);
+        EXPECT_GT(op["int8_macs"].get<int64_t>() + op["f32_macs"].get<int64_t>(), 0);
+        EXPECT_GT(op["share_of_limit"].get<double>(), 0.0);
+      }
+      EXPECT_TRUE(head) << phase;
+      EXPECT_GT(share, 0.0);
+      EXPECT_LE(share, 1.0);
+    }
+  }
+}
+
+TEST(Cli, BenchSaysWhatItLeavesOut) {
+  const Outcome run =
+      paro_with({"bench", CliFiles::model(), "--tokens", "2", "--repeats", "1", "--quiet", "--profile"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("left out: prefill 512, prefill 2048, decode at 512, decode at 4096, decode at 16384; the "
+                         "model's context holds 256"),
+            std::string::npos)
+      << run.out;
+  EXPECT_NE(run.out.find("multiply down"), std::string::npos) << run.out;
 }
 
 TEST(Cli, AReaderThatLeavesEndsTheProgramQuietly) {

@@ -1,16 +1,10 @@
 #include "base/cpu.h"
 
-#include <sched.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
-#include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <set>
-#include <string>
-#include <thread>
 
 #include "base/error.h"
 
@@ -81,23 +75,6 @@ const std::vector<Isa>& supported_isas() {
 Isa active_isa() {
   static const Isa isa = choose();
   return isa;
-}
-
-int physical_cores() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (::sched_getaffinity(0, sizeof(mask), &mask) != 0)
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  // Two logical processors with the same list of siblings share a core.
-  std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &mask)) continue;
-    std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
-    std::string siblings;
-    if (!std::getline(file, siblings)) siblings = std::to_string(cpu);
-    cores.insert(siblings);
-  }
-  return std::max<int>(1, static_cast<int>(cores.size()));
 }
 
 }  // namespace paro

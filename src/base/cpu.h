@@ -18,7 +18,4 @@ const std::vector<Isa>& supported_isas();
 /// unknown set, Error{kLimit} when the processor lacks it.
 Isa active_isa();
 
-/// Physical cores available to this process (its affinity mask respected).
-int physical_cores();
-
 }  // namespace paro

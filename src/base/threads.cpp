@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/cpu.h"
 #include "base/error.h"
+#include "base/topology.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -22,7 +22,7 @@ namespace {
 // Between two loops of a layer the next one comes within microseconds, between two tokens within less than a
 // millisecond: spinning that long saves the two context switches (about 5 us each), and a pool without work sleeps.
 constexpr std::chrono::microseconds kSpin{200};
-// With more threads than cores a spinning thread only keeps another one from its work.
+// With more threads than processors a spinning thread only keeps another one from its work.
 constexpr std::chrono::microseconds kCrowdedSpin{2};
 // How long the caller waits for a body that has begun elsewhere before it offers its core.
 constexpr std::chrono::microseconds kPolite{20};
@@ -130,10 +130,9 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  const int cores = physical_cores();
-  if (threads <= 0) threads = cores;
+  if (threads <= 0) threads = physical_cores();
   state_ = std::make_unique<State>(threads - 1);
-  if (threads > cores) state_->spin_limit = kCrowdedSpin;
+  if (threads > logical_processors()) state_->spin_limit = kCrowdedSpin;
   try {
     for (int i = 1; i < threads; ++i)
       state_->workers[static_cast<size_t>(i) - 1].thread = std::thread([s = state_.get(), i] { s->work(i); });

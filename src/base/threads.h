@@ -1,5 +1,6 @@
 // A pool of worker threads for data-parallel loops. One loop at a time; loops do not nest. Made for loops of
-// microseconds: an empty run() of a busy pool costs well under one; a pool without work sleeps after 0.2 ms.
+// microseconds: an empty run() of a busy pool costs well under one; a pool without work sleeps after 0.2 ms. Threads
+// are not pinned to cores: on two virtual ones, six alternations showed no difference, and the pool is not alone there.
 #pragma once
 
 #include <cstdint>

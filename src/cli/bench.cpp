@@ -1,8 +1,9 @@
 // paro bench: prefill and decode speed of a model beside the machine's limits.
-#include <sys/resource.h>
+#include <fmt/ranges.h>
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "cli/bench_report.h"
 #include "cli/bench_shape.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -23,41 +24,8 @@ struct Flags {
   bool json = false;
 };
 
-int64_t peak_memory() {
-  rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * int64_t{1024};
-}
-
-Json points_json(const std::vector<SpeedPoint>& points, const char* size) {
-  Json list = Json::array();
-  for (const SpeedPoint& point : points) {
-    list.push_back({{size, point.size},
-                    {"tokens_per_second", point.tokens_per_second},
-                    {"ms", point.seconds * 1e3},
-                    {"share_of_limit", point.share_of_limit}});
-  }
-  return list;
-}
-
-Json profile_json(const std::vector<OpProfile>& operations) {
-  Json list = Json::array();
-  for (const OpProfile& op : operations) {
-    list.push_back({{"name", op.name}, {"calls", op.calls}, {"seconds", op.seconds}, {"bytes", op.bytes}});
-  }
-  return list;
-}
-
-std::string profile_text(const char* title, const std::vector<OpProfile>& operations) {
-  double total = 0.0;
-  for (const OpProfile& op : operations) total += op.seconds;
-  std::string text = fmt::format("\n{:<24}{:>9}  {:>10}  {:>6}  {:>8}\n", title, "calls", "ms", "share", "GB/s");
-  for (const OpProfile& op : operations) {
-    text += fmt::format("  {:<22}{:>9}  {:>10.3f}  {:>5.1f}%  {:>8.2f}\n", op.name, op.calls, op.seconds * 1e3,
-                        100.0 * op.seconds / total, static_cast<double>(op.bytes) / op.seconds / 1e9);
-  }
-  return text;
-}
+/// "1,2,4"
+std::string list_text(std::span<const int64_t> values) { return fmt::format("{}", fmt::join(values, ",")); }
 
 int run(Flags& flags, const CommonFlags& common) {
   if (flags.model.empty() == flags.shape.empty()) fail_usage("bench: expected MODEL or --shape NAME");
@@ -72,54 +40,19 @@ int run(Flags& flags, const CommonFlags& common) {
   const SpeedReport report = measure_speed(*engine, flags.speed);
   if (report.cancelled) throw Interrupted{};
 
-  const std::string name = flags.shape.empty() ? flags.model : flags.shape + " (random weights, " + flags.format + ")";
-  const int threads = thread_pool_of(engine->ops()).size();
+  const BenchSubject subject = {
+      .model = flags.shape.empty() ? flags.model : flags.shape + " (random weights, " + flags.format + ")",
+      .isa = std::string(isa_name(active_isa())),
+      .threads = thread_pool_of(engine->ops()).size(),
+      .activations = flags.precision.activations,
+      .head_bits = flags.precision.head_bits,
+      .context_length = engine->config().context_length(),
+      .default_bodies = engine->ops().default_bodies()};
   if (flags.json) {
-    Json document = {{"model", name},
-                     {"device", "cpu"},
-                     {"isa", isa_name(active_isa())},
-                     {"threads", threads},
-                     {"activations", flags.precision.activations},
-                     {"head_bits", flags.precision.head_bits},
-                     {"weights_bytes", report.cost.weight_bytes},
-                     {"kv_bytes_per_position", report.cost.kv_bytes},
-                     {"prefill", points_json(report.prefill, "rows")},
-                     {"decode", points_json(report.decode, "context")},
-                     {"machine",
-                      {{"read_gbps", report.machine.read_gb_per_s},
-                       {"gmacs", report.machine.int8_gmac_per_s},
-                       {"f32_gflops", report.machine.f32_gflop_per_s}}},
-                     {"peak_memory_bytes", peak_memory()},
-                     {"scratch_bytes", arena_bytes(engine->ops())},
-                     {"default_bodies", engine->ops().default_bodies()}};
-    if (flags.profile) {
-      document["profile"] = {{"prefill", profile_json(report.prefill_profile)},
-                             {"decode", profile_json(report.decode_profile)}};
-    }
-    write_json(document);
-    return 0;
+    write_json(bench_json(subject, report));
+  } else {
+    write_stdout(bench_text(subject, report));
   }
-  std::string text = fmt::format(
-      "{}\n{}, {} threads; reads {:.1f} GB/s, {:.0f} G int8 multiply-adds/s, {:.0f} GFLOP/s f32\n"
-      "{:.3f} GB of weights a token, {:.1f} kB of KV cache a position, peak memory {:.2f} GB, "
-      "{} default bodies\n\n{:<20}{:>12}{:>12}{:>10}\n",
-      name, isa_name(active_isa()), threads, report.machine.read_gb_per_s, report.machine.int8_gmac_per_s,
-      report.machine.f32_gflop_per_s, static_cast<double>(report.cost.weight_bytes) / 1e9,
-      static_cast<double>(report.cost.kv_bytes) / 1e3, static_cast<double>(peak_memory()) / 1e9,
-      engine->ops().default_bodies(), "", "tokens/s", "ms", "of limit");
-  const auto add = [&](const char* what, const char* unit, const std::vector<SpeedPoint>& points) {
-    for (const SpeedPoint& point : points) {
-      text += fmt::format("{:<20}{:>12.2f}{:>12.2f}{:>9.1f}%\n", fmt::format("{} {}{}", what, unit, point.size),
-                          point.tokens_per_second, point.seconds * 1e3, 100.0 * point.share_of_limit);
-    }
-  };
-  add("prefill", "", report.prefill);
-  add("decode", "at ", report.decode);
-  if (flags.profile) {
-    text += profile_text("prefill", report.prefill_profile);
-    text += profile_text("decode", report.decode_profile);
-  }
-  write_stdout(text);
   return 0;
 }
 
@@ -137,21 +70,25 @@ Command bench_command() {
                 ->check(CLI::IsMember({"paro4", "dense"}))
                 ->capture_default_str();
             flags->precision.add(app);
-            app.add_option("--rows", flags->speed.prefill_rows, "prefills of so many tokens")
+            app.add_option(
+                   "--rows", flags->speed.prefill_rows,
+                   "prefills of so many tokens; default: those that the context holds of " + list_text(kPrefillSizes))
                 ->delimiter(',')
                 ->allow_extra_args(false)
                 ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
-            app.add_option("--contexts", flags->speed.decode_contexts, "decoding behind so many tokens")
+            app.add_option("--contexts", flags->speed.decode_contexts,
+                           "decoding behind so many tokens; default: those that the context holds of " +
+                               list_text(kDecodeContexts))
                 ->delimiter(',')
                 ->allow_extra_args(false)
                 ->check(sizes);
             app.add_option("--tokens", flags->speed.decode_tokens, "decoded for each measurement")
                 ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
                 ->capture_default_str();
-            app.add_option("--repeats", flags->speed.repeats, "of each measurement; medians are shown")
-                ->check(CLI::Range(1, 1000))
-                ->capture_default_str();
-            app.add_flag("--profile", flags->profile, "time of each operation");
+            app.add_option("--repeats", flags->speed.repeats,
+                           "of each measurement, medians are shown; default: as many as two seconds hold, 1 to 20")
+                ->check(CLI::Range(1, 1000));
+            app.add_flag("--profile", flags->profile, "time of each operation, beside its limit");
             app.add_flag("--json", flags->json, "one JSON document");
             return [flags, &common] { return run(*flags, common); };
           }};

@@ -136,6 +136,12 @@ Sequence::Sequence(const Engine& engine, int64_t capacity)
   ids_.reserve(static_cast<size_t>(std::min<int64_t>(cache_->capacity, 1 << 16)));
 }
 
+void Sequence::append_cached(std::span<const int32_t> ids) {
+  PARO_CHECK(length() + static_cast<int64_t>(ids.size()) <= capacity());
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  cache_->length = length();
+}
+
 void Sequence::rewind(int64_t length) {
   PARO_CHECK(length >= 0 && length <= this->length());
   ids_.resize(static_cast<size_t>(length));

@@ -86,6 +86,8 @@ class Sequence {
   int64_t capacity() const { return cache_->capacity; }
   KvCache& cache() { return *cache_; }
 
+  /// Takes `ids` as fed: the caller has written their keys and values to cache() itself.
+  void append_cached(std::span<const int32_t> ids);
   /// Forgets everything behind the first `length` positions.
   void rewind(int64_t length);
   /// Rewinds to what `ids` and the cache have in common, but for the last of `ids` (its logits are wanted); returns

@@ -76,6 +76,18 @@ TEST(Sequence, KeepsTheCommonPrefixOfTwoTurns) {
   EXPECT_EQ(sequence.keep_common(std::vector<int32_t>{-5}), 0);
 }
 
+TEST(Sequence, TakesPositionsThatTheCallerHasFilled) {
+  const auto engine = small_engine();
+  const std::vector<int32_t> ids = random_ids(30, 3);
+  Sequence sequence(*engine);
+  const std::vector<float> expected = copy(sequence.feed(ids));
+  sequence.rewind(10);
+  sequence.append_cached(std::span(ids).subspan(10, 19));  // the cache holds them yet
+  EXPECT_EQ(sequence.length(), 29);
+  EXPECT_EQ(sequence.cache().length, 29);
+  expect_near(copy(sequence.feed(std::span(ids).last(1))), expected);
+}
+
 TEST(Sequence, ACancelStopsBetweenChunks) {
   const auto engine = small_engine();
   const std::atomic<bool> cancel{true};
@@ -142,6 +154,50 @@ TEST(Measure, CountsWhatAModelReads) {
   const ModelCost p = model_cost(*packed);
   EXPECT_EQ(p.packed_macs, weights);
   EXPECT_LT(p.weight_bytes, d.weight_bytes * 6 / 10);  // the head stays at 16 bits
+  EXPECT_EQ(p.embedding_bytes, 0) << "the tied head is the table";
+}
+
+TEST(Measure, DefaultSizesAreThoseThatTheContextHolds) {
+  const auto engine = small_engine();  // 2,048 positions
+  const SpeedReport report = measure_speed(*engine, {.decode_tokens = 2, .repeats = 1});
+  const auto sizes = [](const std::vector<SpeedPoint>& points) {
+    std::vector<int64_t> list;
+    for (const SpeedPoint& point : points) {
+      list.push_back(point.size);
+      EXPECT_GT(point.least, 0.0);
+      EXPECT_LE(point.least, point.seconds);
+      EXPECT_LE(point.seconds, point.most);
+      EXPECT_GT(point.share_of_limit, 0.0);
+      EXPECT_GT(point.machine.read_gb_per_s, 0.0);
+      EXPECT_TRUE(point.profile.empty()) << "not asked for";
+    }
+    return list;
+  };
+  EXPECT_EQ(sizes(report.prefill), (std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512, 2048}));
+  EXPECT_EQ(sizes(report.decode), (std::vector<int64_t>{0, 512}));
+  EXPECT_EQ(report.left_out_rows, std::vector<int64_t>{});
+  EXPECT_EQ(report.left_out_contexts, (std::vector<int64_t>{4096, 16384}));
+  EXPECT_EQ(report.memory.kv, 2048 * report.cost.kv_bytes);
+  EXPECT_EQ(report.memory.weights, report.cost.weight_bytes + report.cost.embedding_bytes);
+  EXPECT_GT(report.memory.ratio(), 0.0);
+  EXPECT_THROW(measure_speed(*engine, {.prefill_rows = {2049}}), Error);
+  EXPECT_THROW(measure_speed(*engine, {.decode_contexts = {2047}, .decode_tokens = 2}), Error);
+}
+
+TEST(Measure, RepeatsAreThoseAskedFor) {
+  const auto engine = small_engine();
+  const SpeedReport report =
+      measure_speed(*engine, {.prefill_rows = {3}, .decode_contexts = {700}, .decode_tokens = 5, .repeats = 4});
+  EXPECT_EQ(report.prefill.at(0).measured, 4);
+  EXPECT_EQ(report.decode.at(0).measured, 20);
+}
+
+TEST(Measure, ShareOfTheLimitIsTheSlowerOfReadingAndArithmetic) {
+  const MachineLimits machine = {.read_gb_per_s = 10.0, .int8_gmac_per_s = 100.0, .f32_gflop_per_s = 40.0};
+  EXPECT_DOUBLE_EQ(share_of_limit({.bytes = 10'000'000'000}, machine, 2.0), 0.5);
+  EXPECT_DOUBLE_EQ(share_of_limit({.bytes = 1, .int8_macs = 100'000'000'000}, machine, 2.0), 0.5);
+  EXPECT_DOUBLE_EQ(share_of_limit({.int8_macs = 50'000'000'000, .f32_macs = 10'000'000'000}, machine, 1.0), 1.0);
+  EXPECT_EQ(share_of_limit({}, machine, 1.0), 0.0);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // From logits to the next token: penalties, temperature, top-k, top-p, min-p, a seeded draw. Order and meaning of the
-// filters are those of transformers (penalties, temperature, top-k, top-p, min-p). Nothing here sorts the vocabulary.
+// filters are those of transformers. The draw takes a number u in [0, 1) and walks the kept tokens in the order of
+// their ids until their weights pass u times their sum. Nothing here sorts the vocabulary: maxima of blocks of logits
+// bound what can be kept, and the last kept token is found by selection.
 #pragma once
 
 #include <cstdint>
@@ -51,11 +53,25 @@ class Sampler {
   struct Candidate {
     float logit;
     int32_t id;
+    double weight;  // exp((logit - max) / temperature)
+    /// Greater logits first, of equal ones the lower id.
+    bool before(const Candidate& other) const { return logit != other.logit ? logit > other.logit : id < other.id; }
   };
   std::span<const float> penalised(std::span<const float> logits);
-  int32_t draw(std::span<const float> logits, float max);
-  void keep_top_k(std::span<const float> logits, float least);
-  void keep_top_p(double total);
+  int32_t draw(std::span<const float> logits);
+  int32_t draw_from_all(std::span<const float> logits);
+  int32_t draw_from_candidates();
+  double uniform();
+  double weight(float logit) const;
+  float reach(double distance) const;
+  double weigh_blocks(std::span<const float> logits);
+  float kth_maximum(int64_t k, float least);
+  float mass_threshold(std::span<const float> logits, double needed, float least);
+  void gather(std::span<const float> logits, float least);
+  double weigh_candidates();
+  void keep_top_k(size_t k);
+  void keep_top_p(double needed);
+  void keep_until(const Candidate& last);
 
   SamplingParams params_;
   std::mt19937_64 random_;
@@ -65,8 +81,14 @@ class Sampler {
   };
   std::unordered_map<int32_t, Counts> counts_;
   std::vector<float> adjusted_;
-  std::vector<Candidate> candidates_;
-  std::vector<double> weights_;
+  // Of one call; members so that the token loop allocates nothing.
+  float max_ = 0.0f;
+  std::vector<float> maxima_;          // of blocks of logits (runtime/scores.h)
+  std::vector<double> block_weights_;  // sums of weights of blocks
+  std::vector<float> order_;           // maxima_, in an order that selection leaves
+  std::vector<uint32_t> histogram_;
+  std::vector<Candidate> candidates_;  // by id
+  std::vector<Candidate> selection_;   // candidates_, in an order that selection leaves
 };
 
 /// Index of the largest logit, the first of equals. Throws Error{kInput} when one is NaN or infinite.

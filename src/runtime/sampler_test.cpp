@@ -28,17 +28,17 @@ std::vector<double> exact(const std::vector<float>& logits, const SamplingParams
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   std::vector<double> q(logits.size());
-  for (size_t i = 0; i < q.size(); ++i) q[i] = std::exp((logits[order[i]] - logits[order[0]]) / p.temperature);
+  for (size_t i = 0; i < q.size(); ++i) q[i] = std::exp((double{logits[order[i]]} - logits[order[0]]) / p.temperature);
   const auto normalise = [&] {
     const double sum = std::accumulate(q.begin(), q.end(), 0.0);
     for (double& x : q) x /= sum;
   };
   if (p.top_k > 0) std::fill(q.begin() + std::min<int64_t>(p.top_k, static_cast<int64_t>(q.size())), q.end(), 0.0);
-  normalise();
+  const double needed = p.top_p * std::accumulate(q.begin(), q.end(), 0.0);
   double before = 0.0;
   for (double& x : q) {
     const double own = x;
-    if (before >= p.top_p && before > 0.0) x = 0.0;
+    if (p.top_p < 1.0 && before >= needed && before > 0.0) x = 0.0;
     before += own;
   }
   for (double& x : q) {
@@ -93,6 +93,85 @@ TEST(Sampler, DrawsFromTheExactDistribution) {
   expect_distribution(logits, {.top_p = 0.99});
   expect_distribution(logits, {.min_p = 0.05});
   expect_distribution(logits, {.temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05});
+}
+
+/// The token that `u` in [0, 1) means: kept tokens in the order of ids until their probabilities pass u.
+int32_t exact_draw(const std::vector<double>& p, double u) {
+  const double point = u * std::accumulate(p.begin(), p.end(), 0.0);
+  double sum = 0.0;
+  int32_t last = -1;
+  for (size_t i = 0; i < p.size(); ++i) {
+    if (p[i] == 0.0) continue;
+    last = static_cast<int32_t>(i);
+    sum += p[i];
+    if (sum > point) break;
+  }
+  return last;
+}
+
+/// The same seed gives the tokens that sorting the vocabulary would give.
+void expect_exact_draws(const std::vector<float>& logits, SamplingParams params, int draws = 50) {
+  params.seed = 99;
+  const std::vector<double> p = exact(logits, params);
+  std::mt19937_64 random(params.seed);
+  Sampler sampler(params);
+  for (int i = 0; i < draws; ++i) {
+    const double u = static_cast<double>(random() >> 11) * 0x1p-53;
+    ASSERT_EQ(sampler.sample(logits), exact_draw(p, u))
+        << logits.size() << " logits, temperature " << params.temperature << ", top-k " << params.top_k << ", top-p "
+        << params.top_p << ", min-p " << params.min_p;
+  }
+}
+
+std::vector<SamplingParams> many_params() {
+  std::vector<SamplingParams> list;
+  for (const double temperature : {1e-300, 1e-3, 0.7, 1.0, 100.0})
+    for (const int64_t top_k : {0, 2, 40, 700, 1 << 20})
+      for (const double top_p : {0.0, 0.3, 0.95, 0.9999, 1.0})
+        for (const double min_p : {0.0, 0.05, 1.0})
+          list.push_back({.temperature = temperature, .top_k = top_k, .top_p = top_p, .min_p = min_p});
+  return list;
+}
+
+TEST(Sampler, DrawsEqualThoseOfASortedVocabulary) {
+  // Around whole blocks and with a rest; few blocks and many.
+  for (const size_t n : {size_t{1}, size_t{2}, size_t{127}, size_t{128}, size_t{129}, size_t{3000}, size_t{20011}}) {
+    const std::vector<float> logits = random_logits(n, n);
+    for (const SamplingParams& params : many_params()) expect_exact_draws(logits, params, 4);
+  }
+}
+
+TEST(Sampler, DrawsEqualThoseOfASortedVocabularyInOddCases) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float largest = std::numeric_limits<float>::max();
+  std::vector<float> rising(2000);
+  for (size_t i = 0; i < rising.size(); ++i) rising[i] = 0.01f * static_cast<float>(i);
+  std::vector<float> falling(rising.rbegin(), rising.rend());
+  std::vector<float> steps(2000);  // many ties
+  for (size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<float>((i * 7919) % 10);
+  std::vector<float> masked(2000, -inf);  // all but three
+  masked[5] = 1.0f;
+  masked[1000] = 1.5f;
+  masked[1999] = -3.0f;
+  std::vector<float> extremes(300, -largest);
+  extremes[17] = largest;
+  extremes[299] = largest;
+  std::vector<float> tiny(300);
+  for (size_t i = 0; i < tiny.size(); ++i) tiny[i] = 1e-40f * static_cast<float>(i % 7);
+  for (const auto& logits : {rising, falling, steps, masked, extremes, tiny})
+    for (const SamplingParams& params : many_params()) expect_exact_draws(logits, params, 3);
+}
+
+TEST(Sampler, GreedyFindsTheFirstMaximumAnywhere) {
+  for (const size_t n : {size_t{1}, size_t{100}, size_t{8192}, size_t{8193}, size_t{30000}}) {
+    std::vector<float> logits = random_logits(n, 5);
+    for (const size_t at : {size_t{0}, n / 2, n - 1}) {
+      logits[at] += 100.0f;
+      const auto first = std::max_element(logits.begin(), logits.end()) - logits.begin();
+      EXPECT_EQ(greedy_token(logits), first) << n;
+    }
+    EXPECT_EQ(greedy_token(std::vector<float>(n, -1.0f)), 0) << n;
+  }
 }
 
 TEST(Sampler, ManyEqualLogits) {
@@ -157,6 +236,13 @@ TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
     EXPECT_THROW(sampler.sample(std::vector<float>{1.0f, inf}), Error);
     EXPECT_THROW(sampler.sample(std::vector<float>{-inf, -inf}), Error);
     EXPECT_EQ(sampler.sample(std::vector<float>{-inf, 0.0f}), 1) << "minus infinity is a mask";
+    for (const size_t at : {size_t{0}, size_t{130}, size_t{9999}}) {  // in any lane, block and rest
+      for (const float bad : {std::nanf(""), inf}) {
+        std::vector<float> logits = random_logits(10000, 6);
+        logits[at] = bad;
+        EXPECT_THROW(sampler.sample(logits), Error) << at;
+      }
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 namespace paro {
 namespace scores {
 
-const Variant kGeneric = {row_sum_loop, weighted_difference_loop};
+const Variant kGeneric = {row_sum_loop, weighted_difference_loop, block_maxima_loop, block_weights_loop};
 
 namespace {
 
@@ -36,6 +36,12 @@ double row_kl(const float* teacher, const RowSum& teacher_sum, const float* stud
   const double weighted = scores::active().weighted_difference(teacher, teacher_sum.max, student, n);
   const double difference = weighted / std::exp(teacher_sum.log_sum_exp - static_cast<double>(teacher_sum.max));
   return std::max(0.0, difference - teacher_sum.log_sum_exp + student_sum.log_sum_exp);
+}
+
+bool block_maxima(const float* x, int64_t n, float* maxima) { return scores::active().block_maxima(x, n, maxima); }
+
+void block_weights(const float* x, int64_t n, const SoftmaxScale& scale, const float* maxima, double* sums) {
+  scores::active().block_weights(x, n, scale, maxima, sums);
 }
 
 int64_t row_top(const float* x, int64_t n, float max) { return std::find(x, x + n, max) - x; }

@@ -2,6 +2,6 @@
 
 namespace paro::scores {
 
-const Variant kAvx2 = {row_sum_loop, weighted_difference_loop};
+const Variant kAvx2 = {row_sum_loop, weighted_difference_loop, block_maxima_loop, block_weights_loop};
 
 }  // namespace paro::scores

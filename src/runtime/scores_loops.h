@@ -118,5 +118,62 @@ double weighted_difference_loop(const float* t, float max, const float* s, int64
   return total;
 }
 
+/// The largest lane.
+inline float largest_lane(const Floats& x) {
+  Floats v = x;
+  Floats w = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  v = w > v ? w : v;
+  w = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  v = w > v ? w : v;
+  w = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  v = w > v ? w : v;
+  return v[0] > v[1] ? v[0] : v[1];
+}
+
+bool block_maxima_loop(const float* x, int64_t n, float* maxima) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  Ints good = Ints{} - 1;
+  bool tail_good = true;
+  for (int64_t begin = 0; begin < n; begin += kScoreBlock) {
+    const int64_t end = begin + kScoreBlock < n ? begin + kScoreBlock : n;
+    Floats most = Floats{} + kLeast;
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      Floats v;
+      load(x + i, v);
+      most = v > most ? v : most;
+      good &= v <= kLargest;  // false for NaN, too
+    }
+    float max = largest_lane(most);
+    for (; i < end; ++i) {
+      max = x[i] > max ? x[i] : max;
+      tail_good = tail_good && x[i] <= kLargest;
+    }
+    *maxima++ = max;
+  }
+  for (int64_t lane = 0; lane < kLanes; ++lane) tail_good = tail_good && good[lane] != 0;
+  return tail_good;
+}
+
+void block_weights_loop(const float* x, int64_t n, const SoftmaxScale& scale, const float* maxima, double* sums) {
+  for (int64_t begin = 0; begin < n; begin += kScoreBlock, ++maxima, ++sums) {
+    *sums = 0.0;
+    if (!(*maxima >= scale.least)) continue;
+    const int64_t end = begin + kScoreBlock < n ? begin + kScoreBlock : n;
+    Floats lanes = {};
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      Floats v;
+      load(x + i, v);
+      v = (v - scale.max) * scale.factor;
+      exponential(v);
+      lanes += v;
+    }
+    *sums = add_lanes(lanes);
+    for (; i < end; ++i) *sums += std::exp((static_cast<double>(x[i]) - scale.max) * scale.factor);
+  }
+}
+
 }  // namespace
 }  // namespace paro::scores

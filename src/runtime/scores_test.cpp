@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -88,6 +89,57 @@ TEST(Scores, NonFiniteLogitsAreNoticedInEveryLane) {
         std::vector<float> row = random_row(99, 1.0f, 4);
         row[at] = bad;
         EXPECT_FALSE(variant->row_sum(row.data(), 99).finite) << at;
+      }
+    }
+  }
+}
+
+TEST(Scores, BlockMaximaInEveryVariant) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const scores::Variant* variant : variants()) {
+    for (const int64_t n : {1, 15, 16, 128, 129, 1000}) {
+      std::vector<float> row = random_row(n, 2.0f, static_cast<uint64_t>(n));
+      if (n > 20) row[3] = -inf;
+      std::vector<float> maxima(static_cast<size_t>(score_blocks(n)));
+      EXPECT_TRUE(variant->block_maxima(row.data(), n, maxima.data()));
+      for (int64_t block = 0; block < score_blocks(n); ++block) {
+        const auto begin = row.begin() + block * kScoreBlock;
+        const auto end = row.begin() + std::min(n, (block + 1) * kScoreBlock);
+        EXPECT_EQ(maxima[static_cast<size_t>(block)], *std::max_element(begin, end)) << n << " " << block;
+      }
+      for (const float bad : {inf, std::numeric_limits<float>::quiet_NaN()}) {
+        for (const int64_t at : {int64_t{0}, n / 2, n - 1}) {
+          std::vector<float> wrong = row;
+          wrong[static_cast<size_t>(at)] = bad;
+          EXPECT_FALSE(variant->block_maxima(wrong.data(), n, maxima.data())) << n << " " << at;
+        }
+      }
+    }
+    std::vector<float> maxima(2);
+    EXPECT_TRUE(variant->block_maxima(std::vector<float>(140, -inf).data(), 140, maxima.data()));
+    EXPECT_EQ(maxima, std::vector<float>(2, -inf)) << "a mask";
+  }
+}
+
+TEST(Scores, BlockWeightsMatchDoublePrecisionInEveryVariant) {
+  for (const scores::Variant* variant : variants()) {
+    for (const int64_t n : {1, 100, 128, 1000}) {
+      std::vector<float> row = random_row(n, 4.0f, static_cast<uint64_t>(n));
+      row[0] = -std::numeric_limits<float>::infinity();
+      if (n == 1) row[0] = 0.5f;
+      std::vector<float> maxima(static_cast<size_t>(score_blocks(n)));
+      ASSERT_TRUE(variant->block_maxima(row.data(), n, maxima.data()));
+      const float max = *std::max_element(maxima.begin(), maxima.end());
+      for (const float factor : {0.01f, 1.0f, 1.4f, 1e30f}) {
+        std::vector<double> sums(maxima.size());
+        variant->block_weights(row.data(), n, {max, factor, max - 12.0f}, maxima.data(), sums.data());
+        for (size_t block = 0; block < sums.size(); ++block) {
+          double exact = 0.0;
+          for (size_t i = block * kScoreBlock; i < std::min(row.size(), (block + 1) * kScoreBlock); ++i)
+            exact += std::exp((static_cast<double>(row[i]) - max) * factor);
+          if (maxima[block] < max - 12.0f) exact = 0.0;
+          EXPECT_NEAR(sums[block], exact, 4e-6 * exact + 1e-30) << n << " " << block << " " << factor;
+        }
       }
     }
   }

@@ -8,6 +8,8 @@ namespace paro::scores {
 struct Variant {
   RowSum (*row_sum)(const float* x, int64_t n);
   double (*weighted_difference)(const float* teacher, float max, const float* student, int64_t n);
+  bool (*block_maxima)(const float* x, int64_t n, float* maxima);
+  void (*block_weights)(const float* x, int64_t n, const SoftmaxScale& scale, const float* maxima, double* sums);
 };
 
 extern const Variant kGeneric;

@@ -34,6 +34,15 @@ const float* vector_data(const Vector& vector, int64_t dim) {
   return data->data();
 }
 
+OpWork attention_work(const AttentionSpec& spec, const Batch& batch) {
+  int64_t seen = 0;  // keys by all rows
+  for (const Segment& segment : batch.segments) {
+    for (int64_t p = segment.start; p < segment.start + segment.rows; ++p)
+      seen += spec.window > 0 ? std::min(p + 1, spec.window) : p + 1;
+  }
+  return {.bytes = attention_bytes(spec, batch), .f32_macs = seen * spec.heads * spec.head_dim * 2};
+}
+
 class CpuOps : public Ops {
  public:
   explicit CpuOps(const CpuOptions& options)
@@ -89,6 +98,14 @@ class CpuOps : public Ops {
     const int64_t grain = std::max<int64_t>(1, kSerialElements / std::max<int64_t>(dim, 1));
     pool_.parallel_for(rows, grain, body);
   }
+  void multiply(const CpuLinear& weight, const PreparedInput& input, float* y) {
+    const int64_t macs = input.rows * weight.in * weight.out;
+    const bool int8 = input.q != nullptr;
+    const Timer timer(profiler_, "multiply",
+                      {.bytes = weight.weight_bytes(), .int8_macs = int8 ? macs : 0, .f32_macs = int8 ? 0 : macs},
+                      linear_role(weight.name));
+    weight.multiply(context_, input, y);
+  }
   void silu_mul_into(Tensor gate, Tensor up, float* out);
   /// Writes k and v to the caches; with spec.rope or head norms, q and k are transformed on the way, in place.
   void store_batch(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch, bool transform);
@@ -111,7 +128,7 @@ void CpuOps::embed(const Embedding& table, std::span<const int32_t> ids, Tensor 
   const auto* embedding = dynamic_cast<const CpuEmbedding*>(&table);
   PARO_CHECK(embedding != nullptr);
   PARO_CHECK(out.dim == table.dim && out.rows == static_cast<int64_t>(ids.size()));
-  const Timer timer(profiler_, "embed", out.rows * embedding->row_bytes());
+  const Timer timer(profiler_, "embed", {.bytes = out.rows * embedding->row_bytes()});
   for (const int32_t id : ids)
     if (id < 0 || id >= table.vocab) fail_input("token id {}: expected 0 to {}", id, table.vocab - 1);
   for_rows(out.rows, out.dim, [&](int64_t begin, int64_t end) {
@@ -122,14 +139,14 @@ void CpuOps::embed(const Embedding& table, std::span<const int32_t> ids, Tensor 
 
 void CpuOps::add(Tensor x, Tensor y) {
   PARO_CHECK(x.rows == y.rows && x.dim == y.dim);
-  const Timer timer(profiler_, "add", 0);
+  const Timer timer(profiler_, "add");
   for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
     elements_.add(x.f32() + begin * x.dim, y.f32() + begin * x.dim, (end - begin) * x.dim);
   });
 }
 
 Tensor CpuOps::rms_norm(Tensor x, const Vector& weight, float eps) {
-  const Timer timer(profiler_, "rms_norm", x.dim * 4);
+  const Timer timer(profiler_, "rms_norm", {.bytes = x.dim * 4});
   const float* w = vector_data(weight, x.dim);
   const Tensor out = make(x.rows, x.dim);
   for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
@@ -140,7 +157,7 @@ Tensor CpuOps::rms_norm(Tensor x, const Vector& weight, float eps) {
 
 Tensor CpuOps::add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) {
   PARO_CHECK(x.rows == y.rows && x.dim == y.dim);
-  const Timer timer(profiler_, "add_rms_norm", x.dim * 4);
+  const Timer timer(profiler_, "add_rms_norm", {.bytes = x.dim * 4});
   const float* w = vector_data(weight, x.dim);
   const Tensor out = make(x.rows, x.dim);
   for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
@@ -152,7 +169,7 @@ Tensor CpuOps::add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps)
 
 void CpuOps::head_norm(Tensor x, int64_t head_dim, const Vector& weight, float eps) {
   PARO_CHECK(head_dim > 0 && x.dim % head_dim == 0);
-  const Timer timer(profiler_, "head_norm", head_dim * 4);
+  const Timer timer(profiler_, "head_norm", {.bytes = head_dim * 4});
   const float* w = vector_data(weight, head_dim);
   for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
     for (float* head = x.f32() + begin * x.dim; head < x.f32() + end * x.dim; head += head_dim)
@@ -184,21 +201,20 @@ void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span
     const CpuLinear& first = cpu_linear(*weights[i]);
     PreparedInput input;
     {
-      const Timer timer(profiler_, "prepare", 0);
+      const Timer timer(profiler_, "prepare", {}, linear_role(first.name));
       input = first.prepare(context_, x.f32(), x.rows);
     }
     for (size_t j = i; j < weights.size(); ++j) {
       const CpuLinear& weight = cpu_linear(*weights[j]);
       if (j != i && !first.same_input(weight)) continue;
-      const Timer timer(profiler_, "multiply", weight.weight_bytes());
-      weight.multiply(context_, input, out[j].f32());
+      multiply(weight, input, out[j].f32());
     }
   }
 }
 
 void CpuOps::silu_mul_into(Tensor gate, Tensor up, float* out) {
   PARO_CHECK(gate.rows == up.rows && gate.dim == up.dim);
-  const Timer timer(profiler_, "silu_mul", 0);
+  const Timer timer(profiler_, "silu_mul");
   pool_.parallel_for(gate.rows * gate.dim, kSerialElements / 2, [&](int64_t begin, int64_t end) {
     elements_.silu_mul(gate.f32() + begin, up.f32() + begin, out + begin, end - begin);
   });
@@ -220,18 +236,17 @@ Tensor CpuOps::gated_mlp(Tensor x, const Linear& gate, const Linear& up, const L
   silu_mul_into(hidden[0], hidden[1], hidden[0].f32());
   PreparedInput input;
   {
-    const Timer timer(profiler_, "prepare", 0);
+    const Timer timer(profiler_, "prepare", {}, linear_role(down.name));
     input = cpu_linear(down).prepare(context_, hidden[0].f32(), x.rows);
   }
-  const Timer timer(profiler_, "multiply", cpu_linear(down).weight_bytes());
-  cpu_linear(down).multiply(context_, input, out.f32());
+  multiply(cpu_linear(down), input, out.f32());
   return out;
 }
 
 void CpuOps::rope(Tensor x, int64_t head_dim, const Rope& rope, const Batch& batch) {
   const int64_t half = rope.half();
   PARO_CHECK(x.rows == batch.rows() && x.dim % head_dim == 0 && 2 * half <= head_dim);
-  const Timer timer(profiler_, "rope", 0);
+  const Timer timer(profiler_, "rope");
   const RopeTables::Table table = tables_.get(pool_, rope, batch);
   if (scopes_.empty()) tables_.clear();
   for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
@@ -286,7 +301,7 @@ void CpuOps::store_batch(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec
 }
 
 Tensor CpuOps::attend_stored(Tensor q, const AttentionSpec& spec, const Batch& batch) {
-  const Timer timer(profiler_, "attention", profiler_.on() ? attention_bytes(spec, batch) : 0);
+  const Timer timer(profiler_, "attention", profiler_.on() ? attention_work(spec, batch) : OpWork{});
   const Tensor out = make(q.rows, q.dim);
   attend_batch(pool_, arena_, attention_, spec, batch, q.f32(), out.f32());
   return out;
@@ -299,7 +314,7 @@ Tensor CpuOps::attention(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec
 
 Tensor CpuOps::attend(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch) {
   {
-    const Timer timer(profiler_, "norm_rope_store", 0);
+    const Timer timer(profiler_, "norm_rope_store");
     store_batch(q, k, v, spec, batch, true);
   }
   return attend_stored(q, spec, batch);

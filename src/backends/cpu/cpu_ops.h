@@ -25,12 +25,20 @@ std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig&
 /// system cannot promise it.
 std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity);
 
-/// One operation's share since the op set was made or reset.
+/// What an operation has to do at least.
+struct OpWork {
+  int64_t bytes = 0;      // of weights, tables and caches read; not activations
+  int64_t int8_macs = 0;  // multiply-adds of bytes
+  int64_t f32_macs = 0;   // of floats: products with dense weights, attention; not norms and the like
+};
+
+/// One operation's share since the op set was made or reset. Products are told apart by the linear: "multiply q",
+/// "multiply down", "multiply head".
 struct OpProfile {
   std::string name;
   int64_t calls = 0;
   double seconds = 0.0;
-  int64_t bytes = 0;  // of weights, tables and caches read; not activations
+  OpWork work;
 };
 
 // Of an op set that make_cpu_ops made (Error{kDefect} otherwise).

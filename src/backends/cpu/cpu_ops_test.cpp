@@ -8,6 +8,7 @@
 #include <random>
 
 #include "backends/cpu/fake_linear_test.h"
+#include "backends/cpu/profile.h"
 #include "backends/cpu/weights.h"
 #include "base/error.h"
 
@@ -308,23 +309,62 @@ TEST(CpuOps, ProfileCountsOperations) {
   options.profile = true;
   auto ops = make_cpu_ops(options);
   const FakeLinear weight = fake(8, 64, 1);
+  FakeLinear named = fake(16, 64, 1);
+  named.name = "model.layers.0.self_attn.o_proj";
   for (int i = 0; i < 3; ++i) {
     const OpsScope scope(*ops);
-    ops->linear(filled(*ops, 1, 64, 2), weight);
+    ops->linear(filled(*ops, 2, 64, 2), weight);
+    ops->linear(filled(*ops, 2, 64, 2), named);
   }
-  bool found = false;
-  for (const OpProfile& op : profile_of(*ops)) {
-    if (op.name != "multiply") continue;
-    found = true;
-    EXPECT_EQ(op.calls, 3);
-    EXPECT_EQ(op.bytes, 3 * 8 * 64 * 4);
-    EXPECT_GT(op.seconds, 0.0);
+  const auto find = [&](const std::string& name) {
+    for (const OpProfile& op : profile_of(*ops))
+      if (op.name == name) return op;
+    return OpProfile{};
+  };
+  for (const auto& [name, out] : {std::pair("multiply", 8), std::pair("multiply o", 16)}) {
+    const OpProfile op = find(name);
+    EXPECT_EQ(op.calls, 3) << name;
+    EXPECT_EQ(op.work.bytes, 3 * out * 64 * 4) << name;
+    EXPECT_EQ(op.work.f32_macs, 3 * 2 * out * 64) << name;
+    EXPECT_EQ(op.work.int8_macs, 0) << name;
+    EXPECT_GT(op.seconds, 0.0) << name;
   }
-  EXPECT_TRUE(found);
+  EXPECT_EQ(find("prepare o").calls, 3);
   reset_profile(*ops);
   EXPECT_TRUE(profile_of(*ops).empty());
   EXPECT_GT(arena_bytes(*ops), 0);
   EXPECT_TRUE(profile_of(*make_cpu_ops({1})).empty());
+}
+
+TEST(CpuOps, ProfileCountsTheKeysThatAttentionSees) {
+  CpuOptions options;
+  options.threads = 1;
+  options.profile = true;
+  auto ops = make_cpu_ops(options);
+  ModelConfig config;
+  config.layers = 1;
+  config.kv_heads = 1;
+  config.head_dim = 16;
+  const auto cache = make_cpu_cache(config, 8);
+  const AttentionSpec spec = {.heads = 2, .kv_heads = 1, .head_dim = 16, .scale = 1.0f, .window = 3};
+  const Segment segment = {cache.get(), 0, 5};
+  const std::vector<int32_t> ids(5, 0);
+  const OpsScope scope(*ops);
+  const Tensor k = filled(*ops, 5, 16, 2);
+  ops->attention(filled(*ops, 5, 32, 1), k, k, spec, {ids, {&segment, 1}});
+  const auto profile = profile_of(*ops);
+  ASSERT_EQ(profile.size(), 1u);
+  EXPECT_EQ(profile[0].name, "attention");
+  EXPECT_EQ(profile[0].work.f32_macs, (1 + 2 + 3 + 3 + 3) * 2 * 16 * 2);
+}
+
+TEST(LinearRole, IsTheLastPartOfTheName) {
+  EXPECT_EQ(linear_role("model.layers.3.self_attn.q_proj"), "q");
+  EXPECT_EQ(linear_role("model.layers.0.mlp.gate_proj"), "gate");
+  EXPECT_EQ(linear_role("lm_head"), "head");
+  EXPECT_EQ(linear_role("model.embed_tokens"), "head");
+  EXPECT_EQ(linear_role("odd"), "odd");
+  EXPECT_EQ(linear_role(""), "");
 }
 
 TEST(CpuCache, ReservesLazilyAndRefusesTheImpossible) {

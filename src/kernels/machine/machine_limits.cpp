@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/topology.h"
 #include "kernels/machine/variants.h"
 #include "kernels/variants.h"
 #include "kernels/vec/aligned_buffer.h"
@@ -11,7 +12,10 @@
 namespace paro {
 namespace {
 
-constexpr int64_t kBufferBytes = int64_t{256} << 20;
+// Of the read buffer: what is left in the caches from the pass before does not count then.
+constexpr int64_t kTimesTheCache = 8;
+constexpr int64_t kLeastBufferBytes = int64_t{64} << 20;
+constexpr int64_t kMostBufferBytes = int64_t{2} << 30;
 constexpr int64_t kRangeBytes = int64_t{1} << 20;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -62,13 +66,15 @@ MachineLimits measure_machine_limits(ThreadPool& pool, Isa isa, double seconds) 
   const MachineKernels& kernels = variant_for(machine_variants(), isa);
   MachineLimits limits;
   {
-    AlignedBuffer buffer(kBufferBytes);
+    const int64_t bytes = std::clamp(kTimesTheCache * last_level_cache_bytes(), kLeastBufferBytes, kMostBufferBytes) /
+                          kRangeBytes * kRangeBytes;
+    AlignedBuffer buffer(bytes);
     std::atomic<uint64_t> sink{0};
     const double time = shortest(seconds / 2, [&] {
-      pool.parallel_for(kBufferBytes, kRangeBytes,
+      pool.parallel_for(bytes, kRangeBytes,
                         [&](int64_t begin, int64_t end) { sink += kernels.read(buffer.data() + begin, end - begin); });
     });
-    limits.read_gb_per_s = static_cast<double>(kBufferBytes) / time * 1e-9;
+    limits.read_gb_per_s = static_cast<double>(bytes) / time * 1e-9;
   }
   limits.int8_gmac_per_s = rate(pool, seconds / 4, kernels.int8_multiply, kernels.int8_macs);
   limits.f32_gflop_per_s = rate(pool, seconds / 4, kernels.f32_multiply, kernels.f32_flops);
