@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx2.h"
-#include "kernels/attention/simd.h"
-// clang-format on
+#include "kernels/vec/avx2.h"
+
+#include "kernels/attention/attention_lanes.h"
 
 namespace paro {
 
-constinit const AttentionKernels attention_avx2 = kSimdVariant;
+constinit const AttentionKernels attention_avx2{Isa::kAvx2, store_position, attend_chunk, attend_rows};
 
 }  // namespace paro

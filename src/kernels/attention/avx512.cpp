@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx512.h"
-#include "kernels/attention/simd.h"
-// clang-format on
+#include "kernels/vec/avx512.h"
+
+#include "kernels/attention/attention_lanes.h"
 
 namespace paro {
 
-constinit const AttentionKernels attention_avx512 = kSimdVariant;
+constinit const AttentionKernels attention_avx512{Isa::kAvx512, store_position, attend_chunk, attend_rows};
 
 }  // namespace paro

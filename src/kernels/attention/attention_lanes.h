@@ -1,4 +1,5 @@
-// The vector body of kernels/attention: shared parts and the kernel for a few queries; many rows: simd_rows.h.
+// The attention kernels for any vector type Vec of vec/*.h (included before this file, whose contents therefore have
+// internal linkage too): shared parts and the kernel for a few queries; many rows: rows_lanes.h.
 #pragma once
 
 #include <algorithm>
@@ -7,29 +8,30 @@
 #include <limits>
 
 #include "kernels/attention/attention.h"
-#include "kernels/simd/exp.h"
+#include "kernels/vec/exp.h"
 
 namespace paro {
 namespace {
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
-constexpr int kVecs = 16 / Vec::kLanes;  // vectors in 16 positions or 16 channels
+constexpr int kVecs = 16 / Vec::kWidth;  // vectors in 16 positions or 16 channels
 
 void store_position(const KvHead& cache, int64_t position, const float* k, const float* v) {
   uint16_t* keys = cache.k + position / kKeyBlock * kKeyBlock * cache.head_dim + position % kKeyBlock;
   uint16_t* values = cache.v + position * padded_head_dim(cache.head_dim);
-  const Vec limit = splat(65504.0f);
-  const auto narrow = [&](Vec x, uint16_t* out) { store_f16(out, vmin(limit, vmax(zero() - limit, x))); };
-  uint16_t row[Vec::kLanes];
-  for (int64_t d = 0; d < cache.head_dim; d += Vec::kLanes) {
-    const int64_t n = std::min<int64_t>(Vec::kLanes, cache.head_dim - d);
-    if (n == Vec::kLanes) {
-      narrow(load(k + d), row);
-      narrow(load(v + d), values + d);
+  const Vec::F limit = Vec::set1(65504.0f);
+  const Vec::F lowest = Vec::set1(-65504.0f);
+  const auto narrow = [&](Vec::F x, uint16_t* out) { Vec::store_f16(out, Vec::min(limit, Vec::max(lowest, x))); };
+  uint16_t row[Vec::kWidth];
+  for (int64_t d = 0; d < cache.head_dim; d += Vec::kWidth) {
+    const int64_t n = std::min<int64_t>(Vec::kWidth, cache.head_dim - d);
+    if (n == Vec::kWidth) {
+      narrow(Vec::load(k + d), row);
+      narrow(Vec::load(v + d), values + d);
     } else {
-      narrow(load_first(v + d, n), row);
+      narrow(Vec::load_first(v + d, n), row);
       std::memcpy(values + d, row, static_cast<size_t>(n) * 2);
-      narrow(load_first(k + d, n), row);
+      narrow(Vec::load_first(k + d, n), row);
     }
     for (int64_t i = 0; i < n; ++i) keys[(d + i) * kKeyBlock] = row[i];
   }
@@ -40,34 +42,34 @@ void store_position(const KvHead& cache, int64_t position, const float* k, const
 template <int kQueries, int kSplit>
 void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_t blocks, float* scores) {
   for (int64_t b = 0; b < blocks; ++b) {
-    Vec sums[kSplit][kQueries][kVecs];
+    Vec::F sums[kSplit][kQueries][kVecs];
     for (auto& split : sums)
       for (auto& query : split)
-        for (Vec& sum : query) sum = zero();
+        for (Vec::F& sum : query) sum = Vec::zero();
     const uint16_t* block = keys + b * kKeyBlock * head_dim;
     int64_t d = 0;
     for (; d + kSplit <= head_dim; d += kSplit) {
       for (int s = 0; s < kSplit; ++s) {
-        Vec k[kVecs];
-        for (int i = 0; i < kVecs; ++i) k[i] = load_f16(block + (d + s) * kKeyBlock + i * Vec::kLanes);
+        Vec::F k[kVecs];
+        for (int i = 0; i < kVecs; ++i) k[i] = Vec::load_f16(block + (d + s) * kKeyBlock + i * Vec::kWidth);
         for (int r = 0; r < kQueries; ++r) {
-          const Vec a = splat(q[r * head_dim + d + s]);
-          for (int i = 0; i < kVecs; ++i) sums[s][r][i] = fma(a, k[i], sums[s][r][i]);
+          const Vec::F a = Vec::set1(q[r * head_dim + d + s]);
+          for (int i = 0; i < kVecs; ++i) sums[s][r][i] = Vec::fma(a, k[i], sums[s][r][i]);
         }
       }
     }
     for (; d < head_dim; ++d) {
       for (int r = 0; r < kQueries; ++r) {
-        const Vec a = splat(q[r * head_dim + d]);
+        const Vec::F a = Vec::set1(q[r * head_dim + d]);
         for (int i = 0; i < kVecs; ++i)
-          sums[0][r][i] = fma(a, load_f16(block + d * kKeyBlock + i * Vec::kLanes), sums[0][r][i]);
+          sums[0][r][i] = Vec::fma(a, Vec::load_f16(block + d * kKeyBlock + i * Vec::kWidth), sums[0][r][i]);
       }
     }
     for (int r = 0; r < kQueries; ++r) {
       for (int i = 0; i < kVecs; ++i) {
-        Vec sum = sums[0][r][i];
-        for (int s = 1; s < kSplit; ++s) sum = sum + sums[s][r][i];
-        store(scores + r * kAttentionChunk + b * kKeyBlock + i * Vec::kLanes, sum);
+        Vec::F sum = sums[0][r][i];
+        for (int s = 1; s < kSplit; ++s) sum = Vec::add(sum, sums[s][r][i]);
+        Vec::store(scores + r * kAttentionChunk + b * kKeyBlock + i * Vec::kWidth, sum);
       }
     }
   }
@@ -77,45 +79,45 @@ void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_
 template <int kQueries, int kWidth>
 inline void weigh_values(const float* weights, const uint16_t* values, int64_t stride, int64_t begin, int64_t end,
                          float* out) {
-  Vec sums[kQueries][kWidth];
+  Vec::F sums[kQueries][kWidth];
   for (auto& query : sums)
-    for (Vec& sum : query) sum = zero();
+    for (Vec::F& sum : query) sum = Vec::zero();
   for (int64_t p = begin; p < end; ++p) {
-    Vec a[kQueries];
-    for (int r = 0; r < kQueries; ++r) a[r] = splat(weights[r * kAttentionChunk + p]);
+    Vec::F a[kQueries];
+    for (int r = 0; r < kQueries; ++r) a[r] = Vec::set1(weights[r * kAttentionChunk + p]);
     for (int i = 0; i < kWidth; ++i) {
-      const Vec v = load_f16(values + p * stride + i * Vec::kLanes);
-      for (int r = 0; r < kQueries; ++r) sums[r][i] = fma(a[r], v, sums[r][i]);
+      const Vec::F v = Vec::load_f16(values + p * stride + i * Vec::kWidth);
+      for (int r = 0; r < kQueries; ++r) sums[r][i] = Vec::fma(a[r], v, sums[r][i]);
     }
   }
   for (int r = 0; r < kQueries; ++r)
-    for (int i = 0; i < kWidth; ++i) store(out + r * stride + i * Vec::kLanes, sums[r][i]);
+    for (int i = 0; i < kWidth; ++i) Vec::store(out + r * stride + i * Vec::kWidth, sums[r][i]);
 }
 
 /// Turns scores[begin, end) into exp(s - max) in whole vectors (0 elsewhere) over [0, padded).
 inline void soften(float* scores, int64_t begin, int64_t end, int64_t padded, float& max, float& sum) {
-  Vec largest = splat(kNone);
-  for (int64_t p = 0; p < padded; p += Vec::kLanes) {
-    Vec s = load(scores + p);
-    if (p < begin || p + Vec::kLanes > end) {
-      s = keep_range(s, begin - p, end - p, kNone);
-      store(scores + p, s);
+  Vec::F largest = Vec::set1(kNone);
+  for (int64_t p = 0; p < padded; p += Vec::kWidth) {
+    Vec::F s = Vec::load(scores + p);
+    if (p < begin || p + Vec::kWidth > end) {
+      s = Vec::keep_range(s, begin - p, end - p, kNone);
+      Vec::store(scores + p, s);
     }
-    largest = vmax(largest, s);
+    largest = Vec::max(largest, s);
   }
-  max = reduce_max(largest);
+  max = Vec::max_lanes(largest);
   if (max == kNone) {
     std::fill_n(scores, padded, 0.0f);
     sum = 0.0f;
     return;
   }
-  Vec total = zero();
-  for (int64_t p = 0; p < padded; p += Vec::kLanes) {
-    const Vec weight = vexp(load(scores + p) - splat(max));
-    store(scores + p, weight);
-    total = total + weight;
+  Vec::F total = Vec::zero();
+  for (int64_t p = 0; p < padded; p += Vec::kWidth) {
+    const Vec::F weight = exp(Vec::sub(Vec::load(scores + p), Vec::set1(max)));
+    Vec::store(scores + p, weight);
+    total = Vec::add(total, weight);
   }
-  sum = reduce_add(total);
+  sum = Vec::sum(total);
 }
 
 /// kWidth: vectors of a value row that fit the registers beside the queries.
@@ -141,14 +143,14 @@ void attend_queries(const AttentionChunk& chunk, int64_t query) {
   const uint16_t* values = chunk.cache.v + chunk.begin * stride;
   float* out = chunk.out + query * stride;
   int64_t d = 0;
-  for (; d + kWidth * Vec::kLanes <= stride; d += kWidth * Vec::kLanes)
+  for (; d + kWidth * Vec::kWidth <= stride; d += kWidth * Vec::kWidth)
     weigh_values<kQueries, kWidth>(scores, values + d, stride, seen_begin, seen_end, out + d);
-  for (; d < stride; d += Vec::kLanes)
+  for (; d < stride; d += Vec::kWidth)
     weigh_values<kQueries, 1>(scores, values + d, stride, seen_begin, seen_end, out + d);
 }
 
 void attend_chunk(const AttentionChunk& chunk) {
-  constexpr bool kWide = Vec::kLanes == 16;
+  constexpr bool kWide = Vec::kWidth == 16;
   int64_t query = 0;
   while (query < chunk.queries) {
     switch (std::min<int64_t>(chunk.queries - query, 4)) {
@@ -163,12 +165,4 @@ void attend_chunk(const AttentionChunk& chunk) {
 }  // namespace
 }  // namespace paro
 
-#include "kernels/attention/simd_rows.h"
-
-namespace paro {
-namespace {
-
-constexpr AttentionKernels kSimdVariant{kVecIsa, store_position, attend_chunk, attend_rows};
-
-}  // namespace
-}  // namespace paro
+#include "kernels/attention/rows_lanes.h"
