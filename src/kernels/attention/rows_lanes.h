@@ -115,20 +115,7 @@ constexpr std::array<AttendGroup, kRowGroup + 1> group_kernels(std::integer_sequ
 }
 constexpr auto kAttendGroup = group_kernels(std::make_integer_sequence<int, kRowGroup>());
 
-/// Widens the positions [start, end), start a multiple of kRowsBlock.
-inline void widen_block(const KvHead& cache, int64_t start, int64_t end, const RowsScratch& scratch) {
-  const int64_t stride = padded_head_dim(cache.head_dim);
-  const int64_t padded_end = (end - start + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-  const uint16_t* keys = cache.k + start * cache.head_dim;
-  for (int64_t i = 0; i < padded_end * cache.head_dim; i += Vec::kWidth)
-    Vec::store(scratch.keys + i, Vec::load_f16(keys + i));
-  for (int64_t p = 0; p < end - start; ++p) {
-    const uint16_t* values = cache.v + (start + p) * stride;
-    for (int64_t d = 0; d < stride; d += Vec::kWidth)
-      Vec::store(scratch.values + d / 16 * 16 * kRowsBlock + p * 16 + d % 16, Vec::load_f16(values + d));
-  }
-}
-
+template <typename Format>
 void attend_rows(const AttentionRows& a) {
   const int64_t head_dim = a.cache.head_dim;
   const int64_t stride = padded_head_dim(head_dim);
@@ -139,7 +126,7 @@ void attend_rows(const AttentionRows& a) {
   const int64_t positions = a.last[a.rows - 1] + 1;
   for (int64_t start = a.first[0] / kRowsBlock * kRowsBlock; start < positions; start += kRowsBlock) {
     const int64_t end = std::min(start + kRowsBlock, positions);
-    widen_block(a.cache, start, end, scratch);
+    Format::widen(a.cache, start, end, scratch);
     for (int64_t row = 0; row < a.rows; row += kRowGroup)
       kAttendGroup[static_cast<size_t>(std::min<int64_t>(kRowGroup, a.rows - row))](a, scratch, row, start, end);
   }

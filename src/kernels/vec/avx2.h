@@ -105,6 +105,13 @@ struct Vec {
   static I select_greater(I a, I b, I x) { return _mm256_and_si256(_mm256_cmpgt_epi32(a, b), x); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm256_madd_epi16(a, b); }
+  static I iset1_64(const void* p) { return _mm256_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
+  /// 2 kWidth bytes as 16-bit halves.
+  static I load_u8_as_i16(const void* p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  /// Sums of neighbours: those of a, then those of b.
+  static I iadd_pairs(I a, I b) { return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8); }
   static int32_t imax_lanes(I v) {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
@@ -119,6 +126,11 @@ struct Vec {
   static void store_bytes(void* p, I v) {
     const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packs_epi16(w, w));
+  }
+  /// The lanes in 16 bits, saturated.
+  static void store_i16(void* p, I v) {
+    _mm_storeu_si128(static_cast<__m128i*>(p),
+                     _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
   }
   /// tile[i * stride + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
   static void load_transposed(const float* const* rows, const float* scale, float* tile) {

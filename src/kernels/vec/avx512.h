@@ -98,10 +98,23 @@ struct Vec {
   static I select_greater(I a, I b, I x) { return _mm512_maskz_mov_epi32(_mm512_cmpgt_epi32_mask(a, b), x); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm512_madd_epi16(a, b); }
+  static I iset1_64(const void* p) { return _mm512_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
+  /// 2 kWidth bytes as 16-bit halves.
+  static I load_u8_as_i16(const void* p) {
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  /// Sums of neighbours: those of a, then those of b.
+  static I iadd_pairs(I a, I b) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
+  }
   static int32_t imax_lanes(I v) { return _mm512_reduce_max_epi32(v); }
   static int32_t isum_lanes(I v) { return _mm512_reduce_add_epi32(v); }
   /// Low bytes of the lanes, in order, saturated.
   static void store_bytes(void* p, I v) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v)); }
+  /// The lanes in 16 bits, saturated.
+  static void store_i16(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(v)); }
   /// tile[i * 16 + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
   static void load_transposed(const float* const* rows, const float* scale, float* tile) {
     transpose8(rows, scale, tile, kWidth);
