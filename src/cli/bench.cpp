@@ -81,6 +81,7 @@ int run(Flags& flags, const CommonFlags& common) {
                      {"threads", threads},
                      {"activations", flags.precision.activations},
                      {"head_bits", flags.precision.head_bits},
+                     {"kv_bits", flags.precision.kv_bits},
                      {"weights_bytes", report.cost.weight_bytes},
                      {"kv_bytes_per_position", report.cost.kv_bytes},
                      {"prefill", points_json(report.prefill, "rows")},

@@ -170,7 +170,7 @@ ModelCost model_cost(const Engine& engine) {
   cost.weight_bytes += head.weight_bytes();
   cost.head_macs = head.in * head.out;
   cost.head_packed = is_packed(head);
-  cost.kv_bytes = c.layers * 2 * c.kv_heads * c.head_dim * 2;
+  cost.kv_bytes = kv_bytes_per_position(c, engine.kv_bits());
   cost.attention_macs = c.layers * 2 * c.heads * c.head_dim;
   return cost;
 }
