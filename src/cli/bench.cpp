@@ -46,6 +46,7 @@ int run(Flags& flags, const CommonFlags& common) {
       .threads = thread_pool_of(engine->ops()).size(),
       .activations = flags.precision.activations,
       .head_bits = flags.precision.head_bits,
+      .kv_bits = flags.precision.kv_bits,
       .context_length = engine->config().context_length(),
       .default_bodies = engine->ops().default_bodies()};
   if (flags.json) {

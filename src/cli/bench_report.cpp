@@ -135,6 +135,7 @@ Json bench_json(const BenchSubject& subject, const SpeedReport& report) {
           {"threads", subject.threads},
           {"activations", subject.activations},
           {"head_bits", subject.head_bits},
+          {"kv_bits", subject.kv_bits},
           {"weights_bytes", report.cost.weight_bytes},
           {"kv_bytes_per_position", report.cost.kv_bytes},
           {"prefill", points_json(report.prefill, "rows")},

@@ -15,6 +15,7 @@ struct BenchSubject {
   int threads = 0;
   std::string activations;
   std::string head_bits;
+  int kv_bits = 16;
   int64_t context_length = 0;
   int64_t default_bodies = 0;  // of coarse operations, taken by the op set since it was made
 };

@@ -26,7 +26,8 @@ std::unique_ptr<Engine> random_engine(const std::string& shape, const std::strin
                            [&](int64_t done, int64_t) { progress.advance(done - std::exchange(shown, done)); });
   std::shared_ptr<Ops> ops = make_cpu_ops(options.cpu);
   prepare_head(*model, options, *ops);
-  return std::make_unique<Engine>(std::move(checkpoint), std::move(model), std::move(ops), nullptr, nullptr);
+  return std::make_unique<Engine>(std::move(checkpoint), std::move(model), std::move(ops), nullptr, nullptr,
+                                  options.kv_bits);
 }
 
 }  // namespace paro::cli

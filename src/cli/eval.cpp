@@ -47,6 +47,7 @@ int run(Flags& flags, const CommonFlags& common) {
     EngineOptions teacher_options = options;
     teacher_options.ops = engine->shared_ops();
     teacher_options.head_bits = HeadBits::k16;
+    teacher_options.kv_bits = KvBits::k16;
     teacher = Engine::load(flags.teacher, teacher_options);
   }
   const std::vector<int32_t> ids = ids_of(*engine, teacher.get(), flags.texts);

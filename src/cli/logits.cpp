@@ -53,7 +53,7 @@ int run(const Flags& flags, const CommonFlags& common) {
   }
   AtomicFile file(flags.output);
   const auto start = std::chrono::steady_clock::now();
-  const std::unique_ptr<KvCache> cache = make_cpu_cache(engine->config(), count);
+  const std::unique_ptr<KvCache> cache = engine->make_cache(count);
   Ops& ops = engine->ops();
   std::vector<int64_t> rows;
   for (int64_t begin = 0; begin < count; begin += kRows) {

@@ -16,11 +16,16 @@ void PrecisionFlags::add(CLI::App& app) {
                  "of the output head: 16 (as stored), 8, or auto (8 for a quantized model with int8 activations)")
       ->check(CLI::IsMember({"auto", "8", "16"}))
       ->capture_default_str();
+  app.add_option("--kv-bits", kv_bits,
+                 "of cached keys and values: 16 (f16), or 8 (half the memory, faster far into a text)")
+      ->check(CLI::IsMember({8, 16}))
+      ->capture_default_str();
 }
 
 void PrecisionFlags::apply(EngineOptions& options) const {
   options.cpu.activations = activations == "f32" ? Activations::kF32 : Activations::kInt8;
   options.head_bits = head_bits == "8" ? HeadBits::k8 : head_bits == "16" ? HeadBits::k16 : HeadBits::kAuto;
+  options.kv_bits = kv_bits == 8 ? KvBits::k8 : KvBits::k16;
 }
 
 void ModelFlags::add(CLI::App& app, bool with_context) {

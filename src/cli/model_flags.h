@@ -14,10 +14,11 @@
 
 namespace paro::cli {
 
-/// How products are computed.
+/// How products are computed and the cache is kept.
 struct PrecisionFlags {
   std::string activations = "int8";
   std::string head_bits = "auto";
+  int kv_bits = 16;
 
   void add(CLI::App& app);
   void apply(EngineOptions& options) const;

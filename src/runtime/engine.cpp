@@ -80,7 +80,7 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
   progress.reset();
   prepare_head(*loaded, options, *ops);
   return std::make_unique<Engine>(std::move(checkpoint), std::move(loaded), std::move(ops), std::move(tokenizer),
-                                  std::move(chat_template));
+                                  std::move(chat_template), options.kv_bits);
 }
 
 void prepare_head(Model& model, const EngineOptions& options, Ops& ops) {
@@ -92,13 +92,15 @@ void prepare_head(Model& model, const EngineOptions& options, Ops& ops) {
 }
 
 Engine::Engine(Checkpoint checkpoint, std::unique_ptr<Model> model, std::shared_ptr<Ops> ops,
-               std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template)
+               std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template,
+               KvBits kv_bits)
     : checkpoint_(std::move(checkpoint)),
       ops_(std::move(ops)),
       model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
-      eos_ids_(find_eos(checkpoint_, model_->config, tokenizer_.get())) {}
+      eos_ids_(find_eos(checkpoint_, model_->config, tokenizer_.get())),
+      kv_bits_(kv_bits) {}
 
 const Tokenizer& Engine::tokenizer() const {
   if (tokenizer_ == nullptr) fail_input("{}: has no tokenizer", checkpoint_.name);
@@ -130,8 +132,8 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
 
 Sequence::Sequence(const Engine& engine, int64_t capacity)
     : engine_(engine),
-      cache_(make_cpu_cache(engine.config(), capacity > 0 ? std::min(capacity, engine.config().context_length())
-                                                          : engine.config().context_length())),
+      cache_(engine.make_cache(capacity > 0 ? std::min(capacity, engine.config().context_length())
+                                            : engine.config().context_length())),
       logits_(static_cast<size_t>(engine.config().vocab_size)) {
   ids_.reserve(static_cast<size_t>(std::min<int64_t>(cache_->capacity, 1 << 16)));
 }

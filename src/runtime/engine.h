@@ -30,7 +30,8 @@ struct EngineOptions {
   HubOptions hub;
   bool tokenizer = true;  // false: ids only
   HeadBits head_bits = HeadBits::kAuto;
-  std::shared_ptr<Ops> ops;  // of another engine, to share its threads; null: own ones from `cpu`
+  KvBits kv_bits = KvBits::k16;  // of the sequences' caches
+  std::shared_ptr<Ops> ops;      // of another engine, to share its threads; null: own ones from `cpu`
 };
 
 class Engine {
@@ -39,7 +40,8 @@ class Engine {
   static std::unique_ptr<Engine> load(const std::string& model, const EngineOptions& options);
   /// From parts that are there already (tests, random weights); the tokenizer and template may be null.
   Engine(Checkpoint checkpoint, std::unique_ptr<Model> model, std::shared_ptr<Ops> ops,
-         std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template);
+         std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template,
+         KvBits kv_bits = KvBits::k16);
 
   const ModelConfig& config() const { return model_->config; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
@@ -49,6 +51,9 @@ class Engine {
   /// Throws Error{kInput} when there is none.
   const Tokenizer& tokenizer() const;
   const ChatTemplate& chat_template() const;
+  KvBits kv_bits() const { return kv_bits_; }
+  /// A cache for one sequence of `capacity` positions; errors as make_cpu_cache.
+  std::unique_ptr<KvCache> make_cache(int64_t capacity) const { return make_cpu_cache(config(), capacity, kv_bits_); }
   bool has_chat_template() const { return chat_template_ != nullptr; }
   /// Where the model ends an answer: generation_config.json, config.json, the tokenizer's EOS and its end-of-turn
   /// tokens.
@@ -66,6 +71,7 @@ class Engine {
   std::unique_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<const ChatTemplate> chat_template_;
   std::vector<int32_t> eos_ids_;
+  KvBits kv_bits_;
 };
 
 /// Rounds the head of a loaded model as `options` say.

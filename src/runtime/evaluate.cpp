@@ -24,7 +24,7 @@ constexpr int64_t kLogitRows = 256;
 class WindowRunner {
  public:
   WindowRunner(const Engine& engine, int64_t window, int64_t windows_per_step) : engine_(engine), window_(window) {
-    for (int64_t i = 0; i < windows_per_step; ++i) caches_.push_back(make_cpu_cache(engine.config(), window));
+    for (int64_t i = 0; i < windows_per_step; ++i) caches_.push_back(engine.make_cache(window));
   }
 
   /// The last layer's output [ids.size(), dim] of whole windows; lives in the caller's scope.

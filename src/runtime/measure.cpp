@@ -262,7 +262,7 @@ ModelCost model_cost(const Engine& engine) {
   cost.embedding_bytes = table->vocab * table->row_bytes();
   // A tied head that is as the file has it is the table.
   if (c.tied_embeddings && cost.embedding_bytes == head.weight_bytes()) cost.embedding_bytes = 0;
-  cost.kv_bytes = c.layers * 2 * c.kv_heads * c.head_dim * 2;
+  cost.kv_bytes = kv_bytes_per_position(c, engine.kv_bits());
   cost.attention_macs = c.layers * 2 * c.heads * c.head_dim;
   return cost;
 }

@@ -4,14 +4,13 @@
 
 #include "base/arena.h"
 #include "base/threads.h"
-#include "kernels/attention/attention.h"
 #include "model/ops.h"
 
 namespace paro {
 
 /// q, out [rows, heads * head_dim] f32. The caches hold all positions up to each segment's last row.
-void attend_batch(ThreadPool& pool, Arena& arena, const AttentionKernels& kernels, const AttentionSpec& spec,
-                  const Batch& batch, const float* q, float* out);
+void attend_batch(ThreadPool& pool, Arena& arena, const AttentionSpec& spec, const Batch& batch, const float* q,
+                  float* out);
 
 /// Bytes of the caches that attend_batch reads at least.
 int64_t attention_bytes(const AttentionSpec& spec, const Batch& batch);

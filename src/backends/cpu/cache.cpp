@@ -5,11 +5,10 @@
 
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
+#include "kernels/variants.h"
 
 namespace paro {
 namespace {
-
-constexpr size_t kPage = 4096;
 
 /// a * b, or SIZE_MAX when that does not fit (which no system can reserve).
 size_t times(size_t a, size_t b) {
@@ -24,22 +23,25 @@ size_t machine_memory() {
   return times(info.totalram + info.totalswap, info.mem_unit);
 }
 
-size_t whole_pages(size_t bytes) { return bytes > SIZE_MAX - kPage ? SIZE_MAX : (bytes + kPage - 1) / kPage * kPage; }
-
 }  // namespace
 
-CpuCache::CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t positions)
-    : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim) {
+CpuCache::CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t positions, KvBits bits)
+    : layers_(layers),
+      kv_heads_(kv_heads),
+      head_dim_(head_dim),
+      kernels_(variant_for(attention_variants(bits), active_isa())) {
   PARO_CHECK(layers > 0 && kv_heads > 0 && head_dim > 0);
+  if (bits == KvBits::k8 && head_dim > kMostInt8HeadDim)
+    fail_input("KV cache of 8 bits: expected heads of at most {} channels, found {}; 16 bits hold them",
+               kMostInt8HeadDim, head_dim);
   constexpr int64_t kMost = int64_t{1} << 40;
   if (positions < 1 || positions > kMost)
     fail_limit("KV cache: expected 1 to {} positions, found {}", kMost, positions);
   capacity = positions;
-  const auto padded = static_cast<size_t>((positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock);
-  key_bytes_ = whole_pages(times(times(padded, static_cast<size_t>(head_dim)), 2));
-  const size_t value_bytes = whole_pages(times(times(padded, static_cast<size_t>(padded_head_dim(head_dim))), 2));
-  head_bytes_ = key_bytes_ > SIZE_MAX - value_bytes ? SIZE_MAX : key_bytes_ + value_bytes;
-  bytes_ = times(times(head_bytes_, static_cast<size_t>(kv_heads)), static_cast<size_t>(layers));
+  const auto chunks = static_cast<size_t>((positions + kAttentionChunk - 1) / kAttentionChunk);
+  head_bytes_ = static_cast<size_t>(kv_chunk_bytes(bits, head_dim));
+  chunk_bytes_ = times(times(head_bytes_, static_cast<size_t>(kv_heads)), static_cast<size_t>(layers));
+  bytes_ = times(chunk_bytes_, chunks);
   void* data = bytes_ > machine_memory()
                    ? MAP_FAILED
                    : ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -52,12 +54,16 @@ CpuCache::CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t p
 CpuCache::~CpuCache() { ::munmap(data_, bytes_); }
 
 KvHead CpuCache::head(int64_t layer, int64_t kv_head) const {
-  std::byte* keys = data_ + static_cast<size_t>(layer * kv_heads_ + kv_head) * head_bytes_;
-  return {reinterpret_cast<uint16_t*>(keys), reinterpret_cast<uint16_t*>(keys + key_bytes_), head_dim_};
+  return {data_ + static_cast<size_t>(layer * kv_heads_ + kv_head) * head_bytes_, static_cast<int64_t>(chunk_bytes_),
+          head_dim_};
 }
 
-std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity) {
-  return std::make_unique<CpuCache>(config.layers, config.kv_heads, config.head_dim, capacity);
+std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity, KvBits bits) {
+  return std::make_unique<CpuCache>(config.layers, config.kv_heads, config.head_dim, capacity, bits);
+}
+
+int64_t kv_bytes_per_position(const ModelConfig& config, KvBits bits) {
+  return config.layers * config.kv_heads * kv_chunk_bytes(bits, config.head_dim) / kAttentionChunk;
 }
 
 }  // namespace paro

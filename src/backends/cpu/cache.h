@@ -1,5 +1,5 @@
-// The CPU's KV cache: one reservation for all layers, f16, each layer and KV head on its own pages, so that memory is
-// touched only as positions fill.
+// The CPU's KV cache: one reservation, chunk of positions by chunk, each holding all layers and KV heads. What a layer
+// reads of a chunk lies together (decoding streams through it), and memory is touched only as positions fill.
 #pragma once
 
 #include <cstddef>
@@ -11,25 +11,28 @@ namespace paro {
 
 class CpuCache : public KvCache {
  public:
-  CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t positions);
+  CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t positions, KvBits bits);
   ~CpuCache() override;
   CpuCache(const CpuCache&) = delete;
   CpuCache& operator=(const CpuCache&) = delete;
 
   KvHead head(int64_t layer, int64_t kv_head) const;
+  /// What reads and writes its heads, for the instruction set in use.
+  const AttentionKernels& kernels() const { return kernels_; }
   int64_t layers() const { return layers_; }
   int64_t kv_heads() const { return kv_heads_; }
   int64_t head_dim() const { return head_dim_; }
-  /// Address space reserved.
-  size_t bytes() const { return bytes_; }
+  /// Read for each position by one layer.
+  int64_t position_bytes() const { return kv_heads_ * kv_chunk_bytes(kernels_.bits, head_dim_) / kAttentionChunk; }
 
  private:
   int64_t layers_;
   int64_t kv_heads_;
   int64_t head_dim_;
-  size_t key_bytes_ = 0;   // of one layer and head, whole pages
-  size_t head_bytes_ = 0;  // keys and values
-  size_t bytes_ = 0;
+  const AttentionKernels& kernels_;
+  size_t head_bytes_ = 0;   // of one chunk, layer and head
+  size_t chunk_bytes_ = 0;  // of all layers and heads
+  size_t bytes_ = 0;        // reserved
   std::byte* data_ = nullptr;
 };
 

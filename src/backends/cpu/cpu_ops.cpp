@@ -52,7 +52,6 @@ class CpuOps : public Ops {
         elements_(variant_for(elementwise_variants(), context_.isa)),
         norms_(variant_for(norm_variants(), context_.isa)),
         rope_(variant_for(rope_variants(), context_.isa)),
-        attention_(variant_for(attention_variants(), context_.isa)),
         profiler_(options.profile) {
     scopes_.reserve(64);
   }
@@ -118,7 +117,6 @@ class CpuOps : public Ops {
   const ElementKernels& elements_;
   const NormKernels& norms_;
   const RopeKernels& rope_;
-  const AttentionKernels& attention_;
   std::vector<Arena::Mark> scopes_;
   RopeTables tables_;
   Profiler profiler_;
@@ -291,8 +289,8 @@ void CpuOps::store_batch(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec
           transform_heads(k_row, spec.kv_heads, k_norm, r);
         }
         for (int64_t h = 0; h < spec.kv_heads; ++h)
-          attention_.store_position(cache->head(spec.layer, h), segment.start + i, k_row + h * head_dim,
-                                    v.f32() + r * v.dim + h * head_dim);
+          cache->kernels().store_position(cache->head(spec.layer, h), segment.start + i, k_row + h * head_dim,
+                                          v.f32() + r * v.dim + h * head_dim);
       }
     });
     first_row += segment.rows;
@@ -303,7 +301,7 @@ void CpuOps::store_batch(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec
 Tensor CpuOps::attend_stored(Tensor q, const AttentionSpec& spec, const Batch& batch) {
   const Timer timer(profiler_, "attention", profiler_.on() ? attention_work(spec, batch) : OpWork{});
   const Tensor out = make(q.rows, q.dim);
-  attend_batch(pool_, arena_, attention_, spec, batch, q.f32(), out.f32());
+  attend_batch(pool_, arena_, spec, batch, q.f32(), out.f32());
   return out;
 }
 

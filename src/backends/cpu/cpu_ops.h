@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/attention/attention.h"
 #include "model/model.h"
 #include "model/ops.h"
 #include "quant/cpu_linear.h"
@@ -21,9 +22,11 @@ struct CpuOptions {
 std::unique_ptr<Ops> make_cpu_ops(const CpuOptions& options = {});
 /// Weights stay mapped or are packed for the kernels; `quantization` of the model's config.
 std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization);
-/// f16 keys and values for `capacity` positions. Memory is reserved, and touched as it fills; Error{kLimit} when the
-/// system cannot promise it.
-std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity);
+/// Keys and values for `capacity` positions. Memory is reserved, and touched as it fills; Error{kLimit} when the system
+/// cannot promise it, Error{kInput} for heads too large for 8 bits.
+std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity, KvBits bits = KvBits::k16);
+/// Bytes of one position of such a cache, all layers.
+int64_t kv_bytes_per_position(const ModelConfig& config, KvBits bits);
 
 /// What an operation has to do at least.
 struct OpWork {

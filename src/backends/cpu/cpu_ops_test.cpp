@@ -52,8 +52,9 @@ ModelConfig small_config() {
 
 /// Some sequences with their caches, run through attend() step by step.
 struct Sequences {
-  explicit Sequences(const ModelConfig& model_config, int64_t count, int64_t capacity = 1000) : config(model_config) {
-    for (int64_t i = 0; i < count; ++i) caches.push_back(make_cpu_cache(config, capacity));
+  explicit Sequences(const ModelConfig& model_config, int64_t count, int64_t capacity = 1000, KvBits bits = KvBits::k16)
+      : config(model_config) {
+    for (int64_t i = 0; i < count; ++i) caches.push_back(make_cpu_cache(config, capacity, bits));
   }
   /// Appends rows[i] rows to sequence i; the inputs of a position depend on sequence and position only. `base`: the
   /// default body of attend().
@@ -261,6 +262,32 @@ TEST(CpuOps, FusedOpsEqualTheirDefaultBodies) {
   }
 }
 
+// Prefill and decode over an int8 cache beside one of f16, with and without threads.
+TEST(CpuOps, Int8CacheIsNearF16) {
+  for (int64_t window : {0, 100}) {
+    auto ops = make_cpu_ops({3});
+    auto alone = make_cpu_ops({1});
+    Sequences f16(small_config(), 2), int8(small_config(), 2, 1000, KvBits::k8),
+        again(small_config(), 2, 1000, KvBits::k8);
+    AttentionSpec spec;
+    spec.layer = 1;
+    spec.window = window;
+    for (const std::vector<int64_t>& rows :
+         {std::vector<int64_t>{300, 1}, {1, 1}, {4, 290}, {1, 1}, {230, 1}, {1, 3}}) {
+      const auto expected = f16.step(*ops, rows, spec);
+      const auto found = int8.step(*ops, rows, spec);
+      EXPECT_EQ(found, again.step(*alone, rows, spec));
+      // Normal values reach 4.5: half a step of theirs is 0.018, one of a key's channels as much, which 32 channels
+      // times queries of deviation 1 and the scale of 1 / sqrt(32) turn into scores off by 0.01 with a tail of five
+      // times that.
+      expect_near(found, expected, 0.1f);
+      double square = 0.0;
+      for (size_t i = 0; i < found.size(); ++i) square += std::pow(static_cast<double>(found[i] - expected[i]), 2);
+      EXPECT_LT(std::sqrt(square / static_cast<double>(found.size())), 0.015);
+    }
+  }
+}
+
 TEST(CpuOps, GatherRows) {
   auto ops = make_cpu_ops({1});
   const Tensor x = filled(*ops, 5, 3, 1);
@@ -381,6 +408,16 @@ TEST(CpuCache, ReservesLazilyAndRefusesTheImpossible) {
       EXPECT_EQ(error.kind(), ErrorKind::kLimit);
     }
   }
+}
+
+TEST(CpuCache, EightBitsTakeHalfTheMemoryAndRefuseLargeHeads) {
+  ModelConfig config = small_config();
+  config.head_dim = 64;
+  EXPECT_EQ(kv_bytes_per_position(config, KvBits::k16), 2 * 2 * 2 * 64 * 2);
+  EXPECT_EQ(kv_bytes_per_position(config, KvBits::k8), 2 * 2 * (2 * 64 + 3 * 2));  // two scales a key, one a value
+  config.head_dim = 512;
+  EXPECT_NE(make_cpu_cache(config, 10), nullptr);
+  EXPECT_THROW(make_cpu_cache(config, 10, KvBits::k8), Error);
 }
 
 TEST(CpuCache, StepsBeyondTheCapacityAreRefused) {

@@ -1,5 +1,5 @@
 // Attention kernels beside the limits measured in the same run: multiply-adds of f32 in registers (prefill), reading
-// f16 from memory (decode).
+// the cache from memory (decode).
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -10,17 +10,23 @@
 namespace paro {
 namespace {
 
+/// Chunks of one head side by side.
 struct Cache {
-  Cache(int64_t positions, int64_t head_dim)
-      : k(static_cast<size_t>(positions * head_dim), 0x3000), v(k.size(), 0x3000), head{k.data(), v.data(), head_dim} {}
-  std::vector<uint16_t> k, v;
-  KvHead head;
+  Cache(const AttentionKernels& kernels, int64_t positions, int64_t head_dim)
+      : stride(kv_chunk_bytes(kernels.bits, head_dim)),
+        data(static_cast<size_t>((positions + kAttentionChunk - 1) / kAttentionChunk * stride)) {
+    const std::vector<float> x = random_floats(head_dim, 3);
+    for (int64_t p = 0; p < positions; ++p) kernels.store_position(head(head_dim), p, x.data(), x.data());
+  }
+  KvHead head(int64_t head_dim) const { return {const_cast<std::byte*>(data.data()), stride, head_dim}; }
+  int64_t stride;
+  std::vector<std::byte> data;
 };
 
 /// A window of `tokens` in tasks of 96 rows, `heads` queries to a KV head: what the op set runs.
 void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t tokens, int64_t head_dim,
              int64_t heads) {
-  Cache cache(tokens, head_dim);
+  const Cache cache(kernels, tokens, head_dim);
   const int64_t step = 96 / heads;
   const int64_t queries = step * heads;
   const std::vector<float> q = random_floats(queries * head_dim, 1, 0.1f);
@@ -37,7 +43,8 @@ void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t t
         last[static_cast<size_t>(i)] = token + i / heads;
         seen += token + i / heads + 1;
       }
-      kernels.attend_rows({cache.head, q.data(), queries, first.data(), last.data(), scratch.data(), pointers.data()});
+      kernels.attend_rows(
+          {cache.head(head_dim), q.data(), queries, first.data(), last.data(), scratch.data(), pointers.data()});
     }
   }
   // Useful operations only: two products over the positions that a row sees.
@@ -48,11 +55,10 @@ void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t t
 /// One token after `positions` others, over enough caches to leave the processor's own.
 void decode(benchmark::State& state, const AttentionKernels& kernels, int64_t positions, int64_t head_dim,
             int64_t heads) {
-  const int64_t bytes = positions * head_dim * 4;
+  const int64_t bytes = positions / kAttentionChunk * kv_chunk_bytes(kernels.bits, head_dim);
   const int64_t caches = std::max<int64_t>(1, (int64_t{96} << 20) / bytes);
   std::vector<Cache> all;
-  for (int64_t i = 0; i < caches; ++i) all.emplace_back(positions, head_dim);
-  for (Cache& cache : all) cache.head = {cache.k.data(), cache.v.data(), head_dim};
+  for (int64_t i = 0; i < caches; ++i) all.emplace_back(kernels, positions, head_dim);
   const std::vector<float> q = random_floats(heads * head_dim, 1, 0.1f);
   const std::vector<int64_t> first(static_cast<size_t>(heads)), last(static_cast<size_t>(heads), positions - 1);
   std::vector<float> scores(static_cast<size_t>(heads * kAttentionChunk)), max(static_cast<size_t>(heads)), sum(max);
@@ -60,7 +66,7 @@ void decode(benchmark::State& state, const AttentionKernels& kernels, int64_t po
   for (auto _ : state) {
     for (const Cache& cache : all)
       for (int64_t begin = 0; begin < positions; begin += kAttentionChunk)
-        kernels.attend_chunk({cache.head, q.data(), heads, first.data(), last.data(), begin,
+        kernels.attend_chunk({cache.head(head_dim), q.data(), heads, first.data(), last.data(), begin,
                               std::min(begin + kAttentionChunk, positions), scores.data(), max.data(), sum.data(),
                               out.data()});
   }
@@ -81,8 +87,8 @@ void read_limit(benchmark::State& state) {
 BENCHMARK(read_limit);
 
 const bool kRegistered = [] {
-  for_each_variant(attention_variants(), [](const AttentionKernels& kernels) {
-    const std::string isa(isa_name(kernels.isa));
+  const auto add = [](const AttentionKernels& kernels) {
+    const std::string isa = std::string(isa_name(kernels.isa)) + (kernels.bits == KvBits::k8 ? "/int8" : "/f16");
     for (const auto& [head_dim, heads] : {std::pair<int64_t, int64_t>{64, 1}, {64, 3}, {128, 4}}) {
       const std::string shape = "/" + std::to_string(head_dim) + "x" + std::to_string(heads) + "/" + isa;
       for (int64_t tokens : {int64_t{512}, int64_t{2048}})
@@ -90,7 +96,8 @@ const bool kRegistered = [] {
                                      head_dim, heads);
       benchmark::RegisterBenchmark(("decode_4096" + shape).c_str(), decode, kernels, int64_t{4096}, head_dim, heads);
     }
-  });
+  };
+  for (const KvBits bits : {KvBits::k16, KvBits::k8}) for_each_variant(attention_variants(bits), add);
   return true;
 }();
 

@@ -11,23 +11,85 @@
 namespace paro {
 namespace {
 
+constexpr KvBits kFormats[] = {KvBits::k16, KvBits::k8};
+
+/// Calls visit for each variant of each format that this processor can run.
+template <typename Visit>
+void for_each_kernel(const Visit& visit) {
+  for (const KvBits bits : kFormats) for_each_variant(attention_variants(bits), visit);
+}
+
+std::string name_of(const AttentionKernels& kernels) {
+  return std::string(isa_name(kernels.isa)) + (kernels.bits == KvBits::k8 ? ", int8" : ", f16");
+}
+
+/// x as an int8 cache keeps it: rounded to whole steps of an f16 scale.
+void round_to_int8(float* x, int64_t n) {
+  float largest = 0.0f;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  const float scale = f16_to_f32(f32_to_f16(largest / 127.0f));
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = scale > 0.0f ? std::clamp(std::nearbyint(x[i] / scale), -127.0f, 127.0f) * scale : 0.0f;
+}
+
+/// Memory of one head's chunks.
+struct Memory {
+  Memory(KvBits bits, int64_t positions, int64_t head_dim, std::byte fill = std::byte{0})
+      : chunks((positions + kAttentionChunk - 1) / kAttentionChunk),
+        // A gap between the chunks: other heads lie there.
+        stride(kv_chunk_bytes(bits, head_dim) + 192),
+        data(static_cast<size_t>(chunks * stride), fill),
+        head{data.data(), stride, head_dim} {}
+  int64_t chunks, stride;
+  std::vector<std::byte> data;
+  KvHead head;
+};
+
 /// A cache of one head filled by the variant's own store, and the rounded keys and values beside it.
 struct Cache {
   Cache(const AttentionKernels& kernels, int64_t positions, int64_t head_dim, uint32_t seed)
-      : k(static_cast<size_t>((positions + 15) / 16 * 16 * head_dim)),
-        v(static_cast<size_t>((positions + 15) / 16 * 16 * padded_head_dim(head_dim))),
-        head{k.data(), v.data(), head_dim},
+      : memory(kernels.bits, positions, head_dim),
+        head(memory.head),
         keys(random_floats(positions * head_dim, seed)),
         values(random_floats(positions * head_dim, seed + 1)) {
-    for (int64_t p = 0; p < positions; ++p)
-      kernels.store_position(head, p, keys.data() + p * head_dim, values.data() + p * head_dim);
-    for (float& x : keys) x = f16_to_f32(f32_to_f16(x));
-    for (float& x : values) x = f16_to_f32(f32_to_f16(x));
+    for (int64_t p = 0; p < positions; ++p) {
+      float* k = keys.data() + p * head_dim;
+      float* v = values.data() + p * head_dim;
+      kernels.store_position(head, p, k, v);
+      if (kernels.bits == KvBits::k8) {
+        for (int64_t d = 0; d < head_dim; d += kKeyGroup) round_to_int8(k + d, std::min(kKeyGroup, head_dim - d));
+        round_to_int8(v, head_dim);
+      } else {
+        for (int64_t d = 0; d < head_dim; ++d) {
+          k[d] = f16_to_f32(f32_to_f16(k[d]));
+          v[d] = f16_to_f32(f32_to_f16(v[d]));
+        }
+      }
+      double square = 0.0;
+      for (int64_t d = 0; d < head_dim; ++d) {
+        square += static_cast<double>(k[d]) * k[d];
+        largest_value = std::max(largest_value, static_cast<double>(std::abs(v[d])));
+      }
+      largest_key = std::max(largest_key, std::sqrt(square));
+    }
   }
-  std::vector<uint16_t> k, v;
+  Memory memory;
   KvHead head;
-  std::vector<float> keys, values;  // [positions, head_dim]
+  std::vector<float> keys, values;                // [positions, head_dim]
+  double largest_key = 0.0, largest_value = 0.0;  // norm of a key, channel of a value
 };
+
+/// What f32 arithmetic loses at scores of about 1; in chunks of int8 also the rounding of queries and weights to 16
+/// bits (reference: not): independent errors of steps of 1 / 32639 of the largest, one to each channel of a score, one
+/// to each of 256 weights, taken at six standard deviations of step / sqrt(12).
+double tolerance(const AttentionKernels& kernels, const Cache& cache, const std::vector<float>& q, bool chunks) {
+  double bound = 4e-6;
+  if (!chunks || kernels.bits == KvBits::k16 || kernels.isa == Isa::kReference) return bound;
+  double largest = 0.0;
+  for (const float x : q) largest = std::max(largest, static_cast<double>(std::abs(x)));
+  const double score = largest / 32639.0 * cache.largest_key;
+  return bound + 6.0 / std::sqrt(12.0) * (score + std::sqrt(256.0) / 32639.0) * cache.largest_value;
+}
 
 /// Softmax attention of one query over [first, last] in double.
 std::vector<double> attend(const Cache& cache, const float* q, int64_t first, int64_t last) {
@@ -106,18 +168,18 @@ std::vector<float> run_chunks(const AttentionKernels& kernels, const Cache& cach
 }
 
 void expect_attention(const Cache& cache, const std::vector<float>& q, const Rows& rows, const std::vector<float>& out,
-                      std::string_view what) {
+                      double tolerance, const std::string& what) {
   const int64_t head_dim = cache.head.head_dim;
   for (size_t i = 0; i < rows.first.size(); ++i) {
     const auto expected = attend(cache, q.data() + static_cast<int64_t>(i) * head_dim, rows.first[i], rows.last[i]);
     for (size_t d = 0; d < expected.size(); ++d)
-      ASSERT_NEAR(out[i * expected.size() + d], expected[d], 4e-6)
+      ASSERT_NEAR(out[i * expected.size() + d], expected[d], tolerance)
           << what << ", row " << i << ", channel " << d << ", head_dim " << head_dim;
   }
 }
 
 TEST(Attention, HeadDimsAndRowsAgainstDouble) {
-  for_each_variant(attention_variants(), [&](const AttentionKernels& kernels) {
+  for_each_kernel([&](const AttentionKernels& kernels) {
     for (int64_t head_dim : {4, 8, 20, 64, 80, 96, 100, 128, 256}) {
       const Cache cache(kernels, 150, head_dim, 11);
       for (const auto& [start, tokens, heads] :
@@ -126,16 +188,17 @@ TEST(Attention, HeadDimsAndRowsAgainstDouble) {
         const auto count = static_cast<int64_t>(rows.first.size());
         const std::vector<float> q =
             random_floats(count * head_dim, 12, 1.0f / std::sqrt(static_cast<float>(head_dim)));
-        const std::string_view isa = isa_name(kernels.isa);
-        expect_attention(cache, q, rows, run_rows(kernels, cache, q, rows), isa);
-        expect_attention(cache, q, rows, run_chunks(kernels, cache, q, rows), isa);
+        expect_attention(cache, q, rows, run_rows(kernels, cache, q, rows), tolerance(kernels, cache, q, false),
+                         name_of(kernels) + ", rows");
+        expect_attention(cache, q, rows, run_chunks(kernels, cache, q, rows), tolerance(kernels, cache, q, true),
+                         name_of(kernels) + ", chunks");
       }
     }
   });
 }
 
 TEST(Attention, WindowsAndLongContexts) {
-  for_each_variant(attention_variants(), [&](const AttentionKernels& kernels) {
+  for_each_kernel([&](const AttentionKernels& kernels) {
     const int64_t head_dim = 32;
     const Cache cache(kernels, 1400, head_dim, 21);
     for (int64_t window : {0, 1, 5, 17, 64, 255, 700}) {
@@ -143,26 +206,29 @@ TEST(Attention, WindowsAndLongContexts) {
         const Rows rows = causal(start, tokens, heads, window);
         const auto count = static_cast<int64_t>(rows.first.size());
         const std::vector<float> q = random_floats(count * head_dim, 22, 0.5f);
-        const std::string_view isa = isa_name(kernels.isa);
-        expect_attention(cache, q, rows, run_rows(kernels, cache, q, rows), isa);
-        expect_attention(cache, q, rows, run_chunks(kernels, cache, q, rows), isa);
+        expect_attention(cache, q, rows, run_rows(kernels, cache, q, rows), tolerance(kernels, cache, q, false),
+                         name_of(kernels) + ", rows");
+        expect_attention(cache, q, rows, run_chunks(kernels, cache, q, rows), tolerance(kernels, cache, q, true),
+                         name_of(kernels) + ", chunks");
       }
     }
   });
 }
 
 TEST(Attention, SharpAndFlatScores) {
-  for_each_variant(attention_variants(), [&](const AttentionKernels& kernels) {
+  for_each_kernel([&](const AttentionKernels& kernels) {
     const int64_t head_dim = 64;
     const Cache cache(kernels, 300, head_dim, 31);
     for (float size : {0.0f, 10.0f, 100.0f}) {
       const Rows rows = causal(290, 10, 1, 0);
       std::vector<float> q = random_floats(10 * head_dim, 32, size);
       // Scores of hundreds: their own f32 rounding is what limits the weights.
-      for (const auto& out : {run_rows(kernels, cache, q, rows), run_chunks(kernels, cache, q, rows)}) {
+      for (const bool chunks : {false, true}) {
+        const auto out = chunks ? run_chunks(kernels, cache, q, rows) : run_rows(kernels, cache, q, rows);
         for (size_t i = 0; i < 10; ++i) {
           const auto expected = attend(cache, q.data() + i * 64, rows.first[i], rows.last[i]);
-          for (size_t d = 0; d < 64; ++d) ASSERT_NEAR(out[i * 64 + d], expected[d], 4e-6 + size * 2e-5);
+          for (size_t d = 0; d < 64; ++d)
+            ASSERT_NEAR(out[i * 64 + d], expected[d], tolerance(kernels, cache, q, chunks) + size * 2e-5);
         }
       }
     }
@@ -171,7 +237,7 @@ TEST(Attention, SharpAndFlatScores) {
 
 // A row's result depends neither on the rows beside it nor on where the work was cut: to the bit.
 TEST(Attention, RowsAreIndependentOfTheirCompany) {
-  for_each_variant(attention_variants(), [&](const AttentionKernels& kernels) {
+  for_each_kernel([&](const AttentionKernels& kernels) {
     const int64_t head_dim = 64;
     const Cache cache(kernels, 400, head_dim, 41);
     for (int64_t window : {0, 90}) {
@@ -196,23 +262,44 @@ TEST(Attention, RowsAreIndependentOfTheirCompany) {
 }
 
 TEST(Attention, StoreRoundsAndSaturates) {
-  for_each_variant(attention_variants(), [&](const AttentionKernels& kernels) {
+  for_each_variant(attention_variants(KvBits::k16), [&](const AttentionKernels& kernels) {
     for (int64_t head_dim : {8, 12, 64, 81}) {
-      std::vector<uint16_t> k(static_cast<size_t>(32 * head_dim), 0xffff);
-      std::vector<uint16_t> v(static_cast<size_t>(32 * padded_head_dim(head_dim)), 0xffff);
-      const KvHead head{k.data(), v.data(), head_dim};
+      Memory memory(KvBits::k16, 300, head_dim, std::byte{0xff});
       std::vector<float> key = random_floats(head_dim, 51, 10.0f);
       std::vector<float> value = random_floats(head_dim, 52, 1e-4f);
       key[0] = 1e6f;
       value[1] = -std::numeric_limits<float>::infinity();
-      kernels.store_position(head, 19, key.data(), value.data());
+      kernels.store_position(memory.head, 256 + 19, key.data(), value.data());
+      std::vector<std::byte> expected(memory.data.size(), std::byte{0xff});
+      auto* k = reinterpret_cast<uint16_t*>(expected.data() + memory.stride);
+      auto* v = k + kAttentionChunk * head_dim;
       for (int64_t d = 0; d < head_dim; ++d) {
         const auto i = static_cast<size_t>(d);
-        EXPECT_EQ(k[static_cast<size_t>(16 * head_dim + d * 16 + 3)], d == 0 ? 0x7bff : f32_to_f16(key[i]));
-        EXPECT_EQ(v[static_cast<size_t>(19 * padded_head_dim(head_dim) + d)], d == 1 ? 0xfbff : f32_to_f16(value[i]));
+        k[16 * head_dim + d * 16 + 3] = d == 0 ? 0x7bff : f32_to_f16(key[i]);
+        v[19 * padded_head_dim(head_dim) + d] = d == 1 ? 0xfbff : f32_to_f16(value[i]);
       }
-      EXPECT_EQ(std::count(k.begin(), k.end(), 0xffff), 31 * head_dim);
-      EXPECT_EQ(std::count(v.begin(), v.end(), 0xffff), 32 * padded_head_dim(head_dim) - head_dim);
+      EXPECT_TRUE(memory.data == expected) << name_of(kernels) << ", head_dim " << head_dim;
+    }
+  });
+}
+
+// Every variant of an int8 cache writes the reference's bytes, and no others.
+TEST(Attention, Int8StoreEqualsTheReference) {
+  const AttentionKernels& reference = attention_variants(KvBits::k8).front();
+  for_each_variant(attention_variants(KvBits::k8), [&](const AttentionKernels& kernels) {
+    for (int64_t head_dim : {4, 8, 30, 64, 81, 128, 256}) {
+      Memory expected(KvBits::k8, 300, head_dim), found(KvBits::k8, 300, head_dim);
+      for (int64_t position : {0, 1, 17, 255, 256, 299}) {
+        std::vector<float> key = random_floats(head_dim, static_cast<uint32_t>(position), 10.0f);
+        std::vector<float> value = random_floats(head_dim, static_cast<uint32_t>(position) + 1, 1e-4f);
+        if (position == 1) key.assign(key.size(), 0.0f);
+        if (position == 17) value.assign(value.size(), 1e-9f);  // below the smallest scale
+        if (position == 255) key[2] = 1e30f, value[3] = -std::numeric_limits<float>::infinity();
+        reference.store_position(expected.head, position, key.data(), value.data());
+        kernels.store_position(found.head, position, key.data(), value.data());
+      }
+      const auto differs = std::mismatch(found.data.begin(), found.data.end(), expected.data.begin()).first;
+      EXPECT_EQ(differs - found.data.begin(), std::ssize(found.data)) << name_of(kernels) << ", head_dim " << head_dim;
     }
   });
 }

@@ -1,14 +1,73 @@
-// How attend_rows cuts its scratch memory: shared by its variants.
+// How a chunk of the cache is laid out, and how attend_rows cuts its scratch memory: shared by the variants. A chunk is
+// read from front to back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/attention/attention.h"
 
 namespace paro {
 
+/// Positions whose keys lie together, transposed: f16 [kAttentionChunk / 16][head_dim][16].
+inline constexpr int64_t kKeyBlock = 16;
+
+/// Bytes that decoding prefetches ahead, also into the head or chunk that comes next in memory. One thread on Zen 5
+/// reads f16 at 28 GB/s without, 32, 34, 38 and 40 at 2, 4, 8 and 16 KB; int8 at 10.5 without, 16, 17, 21 and 27.
+inline constexpr int64_t kReadAhead = 16384;
+
+struct F16Chunk {
+  uint16_t* keys;    // [kAttentionChunk / 16][head_dim][16]
+  uint16_t* values;  // [kAttentionChunk][padded_head_dim]
+
+  static int64_t bytes(int64_t head_dim) { return kAttentionChunk * (head_dim + padded_head_dim(head_dim)) * 2; }
+  F16Chunk(const KvHead& cache, int64_t chunk)
+      : keys(reinterpret_cast<uint16_t*>(cache.data + chunk * cache.chunk_stride)),
+        values(keys + kAttentionChunk * cache.head_dim) {}
+};
+
+/// int8 numbers plus 128 in tiles of 16 x 4 bytes: 16 sums, four factors of each side by side. Keys: the sums are
+/// positions, the factors channels; values: the sums are channels, the factors positions. So one product of tiles with
+/// a vector serves scores and output.
+inline constexpr int64_t kTile = 64;
+inline constexpr int64_t kTileDepth = 4;
+inline constexpr int kByteZero = 128;
+
+struct Int8Chunk {
+  int64_t key_steps;       // tiles of a key block: head_dim / 4, rounded up
+  int64_t key_groups;      // scales of a key
+  uint8_t* keys;           // [kAttentionChunk / 16][key_steps] tiles
+  uint16_t* key_scales;    // f16 [key_groups][kAttentionChunk]
+  uint8_t* values;         // [padded_head_dim / 16][kAttentionChunk / 4] tiles
+  uint16_t* value_scales;  // f16 [kAttentionChunk]
+
+  static int64_t steps(int64_t head_dim) { return (head_dim + kTileDepth - 1) / kTileDepth; }
+  static int64_t groups(int64_t head_dim) { return (head_dim + kKeyGroup - 1) / kKeyGroup; }
+  static int64_t bytes(int64_t head_dim) {
+    return kAttentionChunk * (steps(head_dim) * kTileDepth + groups(head_dim) * 2 + padded_head_dim(head_dim) + 2);
+  }
+  Int8Chunk(const KvHead& cache, int64_t chunk)
+      : key_steps(steps(cache.head_dim)),
+        key_groups(groups(cache.head_dim)),
+        keys(reinterpret_cast<uint8_t*>(cache.data + chunk * cache.chunk_stride)),
+        key_scales(reinterpret_cast<uint16_t*>(keys + kAttentionChunk * key_steps * kTileDepth)),
+        values(reinterpret_cast<uint8_t*>(key_scales + kAttentionChunk * key_groups)),
+        value_scales(reinterpret_cast<uint16_t*>(values + kAttentionChunk * padded_head_dim(cache.head_dim))) {}
+
+  /// Channel d of the key at `position` of the chunk; four channels lie side by side.
+  uint8_t* key(int64_t position, int64_t d) const {
+    return keys + (position / kKeyBlock * key_steps + d / kTileDepth) * kTile + position % kKeyBlock * kTileDepth +
+           d % kTileDepth;
+  }
+  uint8_t* value(int64_t position, int64_t d) const {
+    return values + (d / 16 * (kAttentionChunk / kTileDepth) + position / kTileDepth) * kTile + d % 16 * kTileDepth +
+           position % kTileDepth;
+  }
+};
+
 /// Positions widened to f32 at a time: keys and values of a block at head_dim 64 are 32 KB.
 inline constexpr int64_t kRowsBlock = 64;
+static_assert(kAttentionChunk % kRowsBlock == 0);
 /// Rows that run through the registers together, at most.
 inline constexpr int64_t kMaxRowGroup = 16;
 

@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx512.h"
-#include "kernels/elementwise/simd.h"
-// clang-format on
+#include "kernels/vec/avx512.h"
+
+#include "kernels/elementwise/elementwise_lanes.h"
 
 namespace paro {
 
-constinit const ElementKernels elementwise_avx512 = kSimdVariant;
+constinit const ElementKernels elementwise_avx512{Isa::kAvx512, add, silu_mul, exponential};
 
 }  // namespace paro

@@ -19,8 +19,7 @@ void multiply(const PackedInt4& w, const Int8Rows& x, int64_t row_begin, int64_t
     return;
   }
   if (row_end - row_begin <= kMaxDirectRows) {
-    for (int64_t tile = tile_begin; tile < tile_end; ++tile)
-      direct_all_rows(w, x, row_begin, row_end, tile, bias, y);
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile) direct_all_rows(w, x, row_begin, row_end, tile, bias, y);
     return;
   }
   for (int64_t row = row_begin; row < row_end; row += kChunkRows) {

@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx2.h"
-#include "kernels/rms_norm/simd.h"
-// clang-format on
+#include "kernels/vec/avx2.h"
+
+#include "kernels/rms_norm/rms_norm_lanes.h"
 
 namespace paro {
 
-constinit const NormKernels norm_avx2 = kSimdVariant;
+constinit const NormKernels norm_avx2{Isa::kAvx2, rms_norm, add_rms_norm};
 
 }  // namespace paro

@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx2.h"
-#include "kernels/rope/simd.h"
-// clang-format on
+#include "kernels/vec/avx2.h"
+
+#include "kernels/rope/rope_lanes.h"
 
 namespace paro {
 
-constinit const RopeKernels rope_avx2 = kSimdVariant;
+constinit const RopeKernels rope_avx2{Isa::kAvx2, rotate};
 
 }  // namespace paro

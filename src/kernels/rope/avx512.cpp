@@ -1,10 +1,9 @@
-// clang-format off
-#include "kernels/simd/avx512.h"
-#include "kernels/rope/simd.h"
-// clang-format on
+#include "kernels/vec/avx512.h"
+
+#include "kernels/rope/rope_lanes.h"
 
 namespace paro {
 
-constinit const RopeKernels rope_avx512 = kSimdVariant;
+constinit const RopeKernels rope_avx512{Isa::kAvx512, rotate};
 
 }  // namespace paro

@@ -33,12 +33,51 @@ struct Vec {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
   }
   static F load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
-  /// The first n lanes, the others 0.
-  static F load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
+  /// The first n < kWidth lanes, the others 0; nothing else is touched.
+  static F load_first(const float* p, int64_t n) { return _mm256_maskload_ps(p, first(n)); }
+  static void store_first(float* p, F v, int64_t n) { _mm256_maskstore_ps(p, first(n), v); }
+  static void store_f16(void* p, F v) {
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  /// c - a * b, rounded once.
+  static F fnma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
+  /// The second operand when either is NaN.
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
+  /// 0 where x < limit, else v.
+  static F zero_below(F x, float limit, F v) {
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_LT_OQ), v);
+  }
+  /// v in the lanes begin <= i < end, else fill.
+  static F keep_range(F v, int64_t begin, int64_t end, float fill) {
+    const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i from = _mm256_set1_epi32(static_cast<int>(begin) - 1);
+    const __m256i to = _mm256_set1_epi32(static_cast<int>(end));
+    const __m256i inside = _mm256_and_si256(_mm256_cmpgt_epi32(i, from), _mm256_cmpgt_epi32(to, i));
+    return _mm256_blendv_ps(_mm256_set1_ps(fill), v, _mm256_castsi256_ps(inside));
+  }
+  static F round_even(F v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  /// v times 2^n, n whole numbers in -126 .. 127.
+  static F scale_by_power(F v, F n) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(v, _mm256_castsi256_ps(exponent));
+  }
   static float sum(F v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+  static float max_lanes(F v) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+  }
+  /// The sum of the lanes, added in double.
+  static double sum_double(F v) {
+    const __m256d four =
+        _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
 
   static I izero() { return _mm256_setzero_si256(); }
@@ -70,6 +109,13 @@ struct Vec {
   static I select_greater(I a, I b, I x) { return _mm256_and_si256(_mm256_cmpgt_epi32(a, b), x); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm256_madd_epi16(a, b); }
+  static I iset1_64(const void* p) { return _mm256_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
+  /// 2 kWidth bytes as 16-bit halves.
+  static I load_u8_as_i16(const void* p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  /// Sums of neighbours: those of a, then those of b.
+  static I iadd_pairs(I a, I b) { return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8); }
   static int32_t imax_lanes(I v) {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
@@ -85,6 +131,11 @@ struct Vec {
     const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packs_epi16(w, w));
   }
+  /// The lanes in 16 bits, saturated.
+  static void store_i16(void* p, I v) {
+    _mm_storeu_si128(static_cast<__m128i*>(p),
+                     _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+  }
   /// tile[i * stride + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
   static void load_transposed(const float* const* rows, const float* scale, float* tile) {
     transpose8(rows, scale, tile, kWidth);
@@ -94,8 +145,8 @@ struct Vec {
 #include "kernels/vec/transpose8.inc"
 
  private:
-  static __m256i first(int n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  static __m256i first(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
 };
 

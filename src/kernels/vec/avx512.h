@@ -40,11 +40,38 @@ struct Vec {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
   }
   static F load_f32(const void* p) { return _mm512_loadu_ps(p); }
-  /// The first n lanes, the others 0.
-  static F load_first(const float* p, int n) {
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p);
+  /// The first n < kWidth lanes, the others 0; nothing else is touched.
+  static F load_first(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store_first(float* p, F v, int64_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  static void store_f16(void* p, F v) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
+  /// c - a * b, rounded once.
+  static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  /// The second operand when either is NaN.
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  /// 0 where x < limit, else v.
+  static F zero_below(F x, float limit, F v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_NLT_UQ), v);
+  }
+  /// v in the lanes begin <= i < end, else fill.
+  static F keep_range(F v, int64_t begin, int64_t end, float fill) {
+    const int64_t from = begin < 0 ? 0 : (begin > 16 ? 16 : begin);
+    const int64_t to = end < 0 ? 0 : (end > 16 ? 16 : end);
+    const auto inside = static_cast<__mmask16>(first(to) & ~first(from));
+    return _mm512_mask_mov_ps(_mm512_set1_ps(fill), inside, v);
+  }
+  static F round_even(F v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  /// v times 2^n, n whole numbers in -126 .. 127.
+  static F scale_by_power(F v, F n) { return _mm512_scalef_ps(v, n); }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
+  static float max_lanes(F v) { return _mm512_reduce_max_ps(v); }
+  /// The sum of the lanes, added in double.
+  static double sum_double(F v) {
+    return _mm512_reduce_add_pd(
+        _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))));
+  }
 
   static I izero() { return _mm512_setzero_si512(); }
   static I iset1(int32_t x) { return _mm512_set1_epi32(x); }
@@ -75,10 +102,23 @@ struct Vec {
   static I select_greater(I a, I b, I x) { return _mm512_maskz_mov_epi32(_mm512_cmpgt_epi32_mask(a, b), x); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm512_madd_epi16(a, b); }
+  static I iset1_64(const void* p) { return _mm512_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
+  /// 2 kWidth bytes as 16-bit halves.
+  static I load_u8_as_i16(const void* p) {
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  /// Sums of neighbours: those of a, then those of b.
+  static I iadd_pairs(I a, I b) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
+  }
   static int32_t imax_lanes(I v) { return _mm512_reduce_max_epi32(v); }
   static int32_t isum_lanes(I v) { return _mm512_reduce_add_epi32(v); }
   /// Low bytes of the lanes, in order, saturated.
   static void store_bytes(void* p, I v) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v)); }
+  /// The lanes in 16 bits, saturated.
+  static void store_i16(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(v)); }
   /// tile[i * 16 + lane] = scale[i] * rows[lane][i] for 8 values i, or unscaled when scale is null.
   static void load_transposed(const float* const* rows, const float* scale, float* tile) {
     transpose8(rows, scale, tile, kWidth);
@@ -90,6 +130,9 @@ struct Vec {
   }
 
 #include "kernels/vec/transpose8.inc"
+
+ private:
+  static __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };
 
 }  // namespace

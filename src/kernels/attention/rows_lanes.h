@@ -1,4 +1,4 @@
-// The vector body of attend_rows; included by simd.h.
+// attend_rows; included by attention_lanes.h.
 //
 // For each block of positions: widen keys and values to f32; for each group of kRowGroup rows: scores (register-blocked
 // product with the transposed keys), running softmax, out = out * correction + weights * values. Blocks begin at
@@ -14,74 +14,75 @@ namespace paro {
 namespace {
 
 // Sums held in registers: 6 x 2 vectors of 8 (of 16 registers), 14 x 1 vectors of 16 (of 32).
-constexpr int kRowGroup = Vec::kLanes == 8 ? 6 : 14;
+constexpr int kRowGroup = Vec::kWidth == 8 ? 6 : 14;
 static_assert(kRowGroup <= kMaxRowGroup);
 
 /// scores[r][0 .. 16) = q[r] . keys, keys [head_dim][16].
 template <int kRows>
 void score_panel(const float* q, int64_t head_dim, const float* keys, float* scores) {
-  Vec sums[kRows][kVecs];
+  Vec::F sums[kRows][kVecs];
   for (auto& row : sums)
-    for (Vec& sum : row) sum = zero();
+    for (Vec::F& sum : row) sum = Vec::zero();
   for (int64_t d = 0; d < head_dim; ++d) {
-    Vec k[kVecs];
-    for (int i = 0; i < kVecs; ++i) k[i] = load(keys + d * kKeyBlock + i * Vec::kLanes);
+    Vec::F k[kVecs];
+    for (int i = 0; i < kVecs; ++i) k[i] = Vec::load(keys + d * kKeyBlock + i * Vec::kWidth);
     for (int r = 0; r < kRows; ++r) {
-      const Vec a = splat(q[r * head_dim + d]);
-      for (int i = 0; i < kVecs; ++i) sums[r][i] = fma(a, k[i], sums[r][i]);
+      const Vec::F a = Vec::set1(q[r * head_dim + d]);
+      for (int i = 0; i < kVecs; ++i) sums[r][i] = Vec::fma(a, k[i], sums[r][i]);
     }
   }
   for (int r = 0; r < kRows; ++r)
-    for (int i = 0; i < kVecs; ++i) store(scores + r * kRowsBlock + i * Vec::kLanes, sums[r][i]);
+    for (int i = 0; i < kVecs; ++i) Vec::store(scores + r * kRowsBlock + i * Vec::kWidth, sums[r][i]);
 }
 
 /// out[r][0 .. 16) = out[r] * correction[r] + sum_p weights[r][p] values[p], values [positions][16].
 template <int kRows>
 void value_panel(const float* weights, const float* values, int64_t begin, int64_t end, const float* correction,
                  float* out, int64_t stride) {
-  Vec sums[kRows][kVecs];
+  Vec::F sums[kRows][kVecs];
   for (int r = 0; r < kRows; ++r)
-    for (int i = 0; i < kVecs; ++i) sums[r][i] = load(out + r * stride + i * Vec::kLanes) * splat(correction[r]);
+    for (int i = 0; i < kVecs; ++i)
+      sums[r][i] = Vec::mul(Vec::load(out + r * stride + i * Vec::kWidth), Vec::set1(correction[r]));
   for (int64_t p = begin; p < end; ++p) {
-    Vec v[kVecs];
-    for (int i = 0; i < kVecs; ++i) v[i] = load(values + p * 16 + i * Vec::kLanes);
+    Vec::F v[kVecs];
+    for (int i = 0; i < kVecs; ++i) v[i] = Vec::load(values + p * 16 + i * Vec::kWidth);
     for (int r = 0; r < kRows; ++r) {
-      const Vec a = splat(weights[r * kRowsBlock + p]);
-      for (int i = 0; i < kVecs; ++i) sums[r][i] = fma(a, v[i], sums[r][i]);
+      const Vec::F a = Vec::set1(weights[r * kRowsBlock + p]);
+      for (int i = 0; i < kVecs; ++i) sums[r][i] = Vec::fma(a, v[i], sums[r][i]);
     }
   }
   for (int r = 0; r < kRows; ++r)
-    for (int i = 0; i < kVecs; ++i) store(out + r * stride + i * Vec::kLanes, sums[r][i]);
+    for (int i = 0; i < kVecs; ++i) Vec::store(out + r * stride + i * Vec::kWidth, sums[r][i]);
 }
 
 /// Masks scores[begin, end) of one row to [seen_begin, seen_end), updates its running maximum and sum, turns the scores
 /// into weights; returns the factor of what was summed before.
 inline float soften_block(float* scores, int64_t begin, int64_t end, int64_t seen_begin, int64_t seen_end, float& max,
                           float& sum) {
-  Vec largest = splat(kNone);
-  for (int64_t p = begin; p < end; p += Vec::kLanes) {
-    Vec s = load(scores + p);
-    if (p < seen_begin || p + Vec::kLanes > seen_end) {
-      s = keep_range(s, seen_begin - p, seen_end - p, kNone);
-      store(scores + p, s);
+  Vec::F largest = Vec::set1(kNone);
+  for (int64_t p = begin; p < end; p += Vec::kWidth) {
+    Vec::F s = Vec::load(scores + p);
+    if (p < seen_begin || p + Vec::kWidth > seen_end) {
+      s = Vec::keep_range(s, seen_begin - p, seen_end - p, kNone);
+      Vec::store(scores + p, s);
     }
-    largest = vmax(largest, s);
+    largest = Vec::max(largest, s);
   }
-  const float new_max = std::max(max, reduce_max(largest));
+  const float new_max = std::max(max, Vec::max_lanes(largest));
   if (new_max == kNone) {
     std::fill(scores + begin, scores + end, 0.0f);
     return 1.0f;
   }
-  float factors[Vec::kLanes];
-  store(factors, vexp(splat(max - new_max)));
-  Vec total = zero();
-  for (int64_t p = begin; p < end; p += Vec::kLanes) {
-    const Vec weight = vexp(load(scores + p) - splat(new_max));
-    store(scores + p, weight);
-    total = total + weight;
+  float factors[Vec::kWidth];
+  Vec::store(factors, exp(Vec::set1(max - new_max)));
+  Vec::F total = Vec::zero();
+  for (int64_t p = begin; p < end; p += Vec::kWidth) {
+    const Vec::F weight = exp(Vec::sub(Vec::load(scores + p), Vec::set1(new_max)));
+    Vec::store(scores + p, weight);
+    total = Vec::add(total, weight);
   }
   max = new_max;
-  sum = sum * factors[0] + reduce_add(total);
+  sum = sum * factors[0] + Vec::sum(total);
   return factors[0];
 }
 
@@ -114,19 +115,7 @@ constexpr std::array<AttendGroup, kRowGroup + 1> group_kernels(std::integer_sequ
 }
 constexpr auto kAttendGroup = group_kernels(std::make_integer_sequence<int, kRowGroup>());
 
-/// Widens the positions [start, end), start a multiple of kRowsBlock.
-inline void widen_block(const KvHead& cache, int64_t start, int64_t end, const RowsScratch& scratch) {
-  const int64_t stride = padded_head_dim(cache.head_dim);
-  const int64_t padded_end = (end - start + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-  const uint16_t* keys = cache.k + start * cache.head_dim;
-  for (int64_t i = 0; i < padded_end * cache.head_dim; i += Vec::kLanes) store(scratch.keys + i, load_f16(keys + i));
-  for (int64_t p = 0; p < end - start; ++p) {
-    const uint16_t* values = cache.v + (start + p) * stride;
-    for (int64_t d = 0; d < stride; d += Vec::kLanes)
-      store(scratch.values + d / 16 * 16 * kRowsBlock + p * 16 + d % 16, load_f16(values + d));
-  }
-}
-
+template <typename Format>
 void attend_rows(const AttentionRows& a) {
   const int64_t head_dim = a.cache.head_dim;
   const int64_t stride = padded_head_dim(head_dim);
@@ -137,16 +126,17 @@ void attend_rows(const AttentionRows& a) {
   const int64_t positions = a.last[a.rows - 1] + 1;
   for (int64_t start = a.first[0] / kRowsBlock * kRowsBlock; start < positions; start += kRowsBlock) {
     const int64_t end = std::min(start + kRowsBlock, positions);
-    widen_block(a.cache, start, end, scratch);
+    Format::widen(a.cache, start, end, scratch);
     for (int64_t row = 0; row < a.rows; row += kRowGroup)
       kAttendGroup[static_cast<size_t>(std::min<int64_t>(kRowGroup, a.rows - row))](a, scratch, row, start, end);
   }
   for (int64_t row = 0; row < a.rows; ++row) {
-    const Vec factor = splat(1.0f / scratch.sum[row]);
+    const Vec::F factor = Vec::set1(1.0f / scratch.sum[row]);
     const float* from = scratch.out + row * stride;
     int64_t d = 0;
-    for (; d + Vec::kLanes <= head_dim; d += Vec::kLanes) store(a.out[row] + d, load(from + d) * factor);
-    if (d < head_dim) store_first(a.out[row] + d, load(from + d) * factor, head_dim - d);
+    for (; d + Vec::kWidth <= head_dim; d += Vec::kWidth)
+      Vec::store(a.out[row] + d, Vec::mul(Vec::load(from + d), factor));
+    if (d < head_dim) Vec::store_first(a.out[row] + d, Vec::mul(Vec::load(from + d), factor), head_dim - d);
   }
 }
 

@@ -1,0 +1,211 @@
+// The attention kernels over a cache in int8. Included after vec/*.h and tiles_madd.h or tiles_vnni.h.
+//
+// Queries, and weights times the scales of the values, become whole numbers of 16 bits, so that both products are of
+// integers and exact; what that rounding adds is a hundredth of what rounding the cache to 8 bits does.
+#pragma once
+
+#include "kernels/attention/attention_lanes.h"
+
+namespace paro {
+namespace {
+
+/// Rounds x [n] to +-127 steps of the returned scale, an f16.
+inline uint16_t round_to_int8(const float* x, int64_t n, int8_t* out) {
+  const auto element = [&](int64_t i) {
+    return within_f16(n - i >= Vec::kWidth ? Vec::load(x + i) : Vec::load_first(x + i, n - i));
+  };
+  Vec::F largest = Vec::zero();
+  for (int64_t i = 0; i < n; i += Vec::kWidth) {
+    const Vec::F v = element(i);
+    largest = Vec::max(largest, Vec::max(v, Vec::sub(Vec::zero(), v)));
+  }
+  uint16_t halves[Vec::kWidth];
+  Vec::store_f16(halves, Vec::set1(Vec::max_lanes(largest) / 127.0f));
+  float scale[Vec::kWidth];
+  Vec::store(scale, Vec::load_f16(halves));
+  const Vec::F inverse = Vec::set1(scale[0] > 0.0f ? 1.0f / scale[0] : 0.0f);
+  const Vec::F limit = Vec::set1(127.0f);
+  for (int64_t i = 0; i < n; i += Vec::kWidth) {
+    const Vec::F steps = Vec::mul(element(i), inverse);
+    const Vec::F bounded = Vec::min(limit, Vec::max(Vec::sub(Vec::zero(), limit), steps));
+    int8_t bytes[Vec::kWidth];
+    Vec::store_bytes(bytes, Vec::round(bounded));
+    std::memcpy(out + i, bytes, static_cast<size_t>(std::min<int64_t>(n - i, Vec::kWidth)));
+  }
+  return halves[0];
+}
+
+void store_int8_position(const KvHead& cache, int64_t position, const float* k, const float* v) {
+  const Int8Chunk chunk(cache, position / kAttentionChunk);
+  position %= kAttentionChunk;
+  for (int64_t g = 0; g < chunk.key_groups; ++g) {
+    alignas(64) int8_t bytes[kKeyGroup] = {};
+    const int64_t d = g * kKeyGroup;
+    const int64_t n = std::min(kKeyGroup, cache.head_dim - d);
+    chunk.key_scales[g * kAttentionChunk + position] = round_to_int8(k + d, n, bytes);
+    for (int64_t i = 0; i < n; i += kTileDepth) {
+      uint32_t four;
+      std::memcpy(&four, bytes + i, 4);
+      four ^= 0x80808080;  // plus 128
+      std::memcpy(chunk.key(position, d + i), &four, 4);
+    }
+  }
+  alignas(64) int8_t value[kMostInt8HeadDim];
+  chunk.value_scales[position] = round_to_int8(v, cache.head_dim, value);
+  for (int64_t d = 0; d < cache.head_dim; ++d) *chunk.value(position, d) = static_cast<uint8_t>(value[d] + kByteZero);
+}
+
+/// Sixteen scales widened.
+inline void load_scales(const uint16_t* from, Vec::F* to) {
+  for (int i = 0; i < kVecs; ++i) to[i] = Vec::load_f16(from + i * Vec::kWidth);
+}
+
+/// x [n] as whole numbers at `codes`, of `padded` (a multiple of 16): returns what one of them stands for; total: their
+/// sums over each `group` numbers. `largest`: of the absolute values.
+inline float encode(const float* x, int64_t n, float largest, uint8_t* codes, int64_t padded, int64_t group,
+                    int32_t* totals) {
+  const Vec::F inverse = Vec::set1(largest > 0.0f ? Codes::kMost / largest : 0.0f);
+  for (int64_t begin = 0; begin < padded; begin += group) {
+    Vec::I total = Vec::izero();
+    for (int64_t i = begin; i < std::min(begin + group, padded); i += Vec::kWidth) {
+      const Vec::F v = n - i >= Vec::kWidth ? Vec::load(x + i) : n > i ? Vec::load_first(x + i, n - i) : Vec::zero();
+      const Vec::I numbers = Vec::round(Vec::mul(v, inverse));
+      Codes::store(codes, padded, i, numbers);
+      total = Vec::iadd(total, numbers);
+    }
+    totals[begin / group] = Vec::isum_lanes(total);
+  }
+  return largest / Codes::kMost;
+}
+
+inline float largest_of(const float* x, int64_t n) {
+  float largest = 0.0f;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return largest;
+}
+
+struct Int8Format {
+  static constexpr int kMostQueries = 4;
+
+  template <int kQueries>
+  static void score(const AttentionChunk& a, int64_t query, int64_t begin, int64_t end, float* scores) {
+    const int64_t head_dim = a.cache.head_dim;
+    const Int8Chunk chunk(a.cache, a.begin / kAttentionChunk);
+    constexpr int64_t kGroups = kMostInt8HeadDim / kKeyGroup;
+    alignas(64) uint8_t bytes[kQueries][Codes::bytes(kMostInt8HeadDim)];
+    int32_t totals[kQueries][kGroups];
+    Codes codes[kGroups][kQueries];
+    float unit[kQueries];
+    for (int r = 0; r < kQueries; ++r) {
+      const float* q = a.q + (query + r) * head_dim;
+      const int64_t padded = chunk.key_groups * kKeyGroup;
+      unit[r] = encode(q, head_dim, largest_of(q, head_dim), bytes[r], padded, kKeyGroup, totals[r]);
+      for (int64_t g = 0; g < chunk.key_groups; ++g) codes[g][r] = Codes(bytes[r], padded, g * kKeyGroup);
+    }
+    constexpr int64_t kGroupSteps = kKeyGroup / kTileDepth;
+    for (int64_t p = begin; p < end; p += kKeyBlock) {
+      const uint8_t* tiles = chunk.keys + p / kKeyBlock * chunk.key_steps * kTile;
+      Vec::F score[kQueries][kVecs];
+      for (auto& row : score)
+        for (Vec::F& s : row) s = Vec::zero();
+      for (int64_t g = 0; g < chunk.key_groups; ++g) {
+        Vec::I sums[kQueries][kVecs];
+        dot_tiles<kQueries>(tiles + g * kGroupSteps * kTile, std::min(kGroupSteps, chunk.key_steps - g * kGroupSteps),
+                            codes[g], sums);
+        Vec::F scales[kVecs];
+        load_scales(chunk.key_scales + g * kAttentionChunk + p, scales);
+        for (int r = 0; r < kQueries; ++r) {
+          const Vec::I zero = Vec::iset1(kByteZero * totals[r][g]);
+          for (int i = 0; i < kVecs; ++i)
+            score[r][i] = Vec::fma(Vec::to_float(Vec::isub(sums[r][i], zero)), scales[i], score[r][i]);
+        }
+      }
+      for (int r = 0; r < kQueries; ++r)
+        for (int i = 0; i < kVecs; ++i)
+          Vec::store(scores + r * kAttentionChunk + p + i * Vec::kWidth, Vec::mul(score[r][i], Vec::set1(unit[r])));
+    }
+  }
+
+  template <int kQueries>
+  static void weigh(const AttentionChunk& a, int64_t query, int64_t begin, int64_t end, float* scores) {
+    const int64_t stride = padded_head_dim(a.cache.head_dim);
+    const Int8Chunk chunk(a.cache, a.begin / kAttentionChunk);
+    // Whole key blocks: `scores` is 0 around [begin, end).
+    const int64_t first = begin / kKeyBlock * kKeyBlock;
+    const int64_t count = (end + kKeyBlock - 1) / kKeyBlock * kKeyBlock - first;
+    alignas(64) uint8_t bytes[kQueries][Codes::bytes(kAttentionChunk)];
+    int32_t total[kQueries];
+    Codes codes[kQueries];
+    float unit[kQueries];
+    for (int r = 0; r < kQueries; ++r) {
+      float* weights = scores + r * kAttentionChunk + first;
+      Vec::F largest = Vec::zero();
+      for (int64_t i = 0; i < count; i += Vec::kWidth) {
+        const Vec::F weight = Vec::mul(Vec::load(weights + i), Vec::load_f16(chunk.value_scales + first + i));
+        Vec::store(weights + i, weight);
+        largest = Vec::max(largest, weight);
+      }
+      unit[r] = encode(weights, count, Vec::max_lanes(largest), bytes[r], count, kAttentionChunk, &total[r]);
+      codes[r] = Codes(bytes[r], count, 0);
+    }
+    for (int64_t d = 0; d < stride; d += 16) {
+      Vec::I sums[kQueries][kVecs];
+      dot_tiles<kQueries>(chunk.values + (d / 16 * kAttentionChunk + first) / kTileDepth * kTile, count / kTileDepth,
+                          codes, sums);
+      for (int r = 0; r < kQueries; ++r) {
+        const Vec::I zero = Vec::iset1(kByteZero * total[r]);
+        for (int i = 0; i < kVecs; ++i)
+          Vec::store(a.out + (query + r) * stride + d + i * Vec::kWidth,
+                     Vec::mul(Vec::to_float(Vec::isub(sums[r][i], zero)), Vec::set1(unit[r])));
+      }
+    }
+  }
+
+  /// The four factors of a tile's 16 sums, less their zero: numbers[factor][i].
+  static void split_tile(const uint8_t* tile, Vec::F (*numbers)[kVecs]) {
+    const Vec::I low = Vec::iset1(255);
+    const Vec::I zero = Vec::iset1(kByteZero);
+    for (int i = 0; i < kVecs; ++i) {
+      const Vec::I four = Vec::iload(tile + i * 4 * Vec::kWidth);
+      numbers[0][i] = Vec::to_float(Vec::isub(Vec::iand(four, low), zero));
+      numbers[1][i] = Vec::to_float(Vec::isub(Vec::iand(Vec::shr<8>(four), low), zero));
+      numbers[2][i] = Vec::to_float(Vec::isub(Vec::iand(Vec::shr<16>(four), low), zero));
+      numbers[3][i] = Vec::to_float(Vec::isub(Vec::shr<24>(four), zero));
+    }
+  }
+
+  static void widen(const KvHead& cache, int64_t start, int64_t end, const RowsScratch& scratch) {
+    const int64_t head_dim = cache.head_dim;
+    const Int8Chunk chunk(cache, start / kAttentionChunk);
+    const int64_t offset = start % kAttentionChunk;
+    Vec::F numbers[kTileDepth][kVecs];
+    Vec::F scales[kVecs];
+    for (int64_t p = 0; p < end - start; p += kKeyBlock) {
+      const uint8_t* tiles = chunk.keys + (offset + p) / kKeyBlock * chunk.key_steps * kTile;
+      for (int64_t d = 0; d < head_dim; d += kTileDepth) {
+        load_scales(chunk.key_scales + d / kKeyGroup * kAttentionChunk + offset + p, scales);
+        split_tile(tiles + d / kTileDepth * kTile, numbers);
+        for (int64_t j = 0; j < std::min(kTileDepth, head_dim - d); ++j)
+          for (int i = 0; i < kVecs; ++i)
+            Vec::store(scratch.keys + p * head_dim + (d + j) * kKeyBlock + i * Vec::kWidth,
+                       Vec::mul(numbers[j][i], scales[i]));
+      }
+    }
+    alignas(64) float value_scales[kRowsBlock];
+    for (int64_t p = 0; p < kRowsBlock; p += Vec::kWidth)
+      Vec::store(value_scales + p, Vec::load_f16(chunk.value_scales + offset + p));
+    for (int64_t d = 0; d < head_dim; d += 16) {
+      const uint8_t* tiles = chunk.values + (d / 16 * kAttentionChunk + offset) / kTileDepth * kTile;
+      for (int64_t p = 0; p < end - start; p += kTileDepth) {
+        split_tile(tiles + p / kTileDepth * kTile, numbers);
+        for (int64_t j = 0; j < kTileDepth; ++j)
+          for (int i = 0; i < kVecs; ++i)
+            Vec::store(scratch.values + d * kRowsBlock + (p + j) * 16 + i * Vec::kWidth,
+                       Vec::mul(numbers[j][i], Vec::set1(value_scales[p + j])));
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace paro

@@ -1,0 +1,12 @@
+// The compiled variants of this folder; for variants.cpp only.
+#pragma once
+
+#include "kernels/attention/attention.h"
+
+namespace paro {
+
+extern const AttentionKernels attention_reference, attention_avx2, attention_avx512;
+extern const AttentionKernels attention_int8_reference, attention_int8_avx2, attention_int8_avx512,
+    attention_int8_avx512vnni;
+
+}  // namespace paro
