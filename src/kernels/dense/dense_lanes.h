@@ -9,7 +9,7 @@ namespace paro {
 namespace {
 
 constexpr int kBlock = static_cast<int>(kDenseBlock);
-constexpr int64_t kAhead = 1024;  // bytes to prefetch ahead in each weight row
+constexpr int64_t kAhead = 6144;  // bytes to prefetch ahead; rows follow each other in memory
 static_assert(kBlock <= kPanelDepth);
 
 template <DType kType>
