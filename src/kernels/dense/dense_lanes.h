@@ -74,8 +74,7 @@ inline void dot_block(const DenseWeight& w, const float* x, int64_t row, int64_t
   }
   for (int r = 0; r < kRows; ++r) {
     for (int o = 0; o < kOutputs; ++o) {
-      float sum = Vec::sum(acc[r][o]);
-      if constexpr (kType == DType::kI8) sum *= w.scales[output + o];
+      const float sum = Vec::sum(acc[r][o]);
       y[(row + r) * w.out + output + o] = bias == nullptr ? sum : sum + bias[output + o];
     }
   }
@@ -142,7 +141,6 @@ void few_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t out_be
   switch (w.dtype) {
     case DType::kF16: return few_rows_typed<DType::kF16>(w, x, rows, out_begin, out_end, bias, y);
     case DType::kBF16: return few_rows_typed<DType::kBF16>(w, x, rows, out_begin, out_end, bias, y);
-    case DType::kI8: return few_rows_typed<DType::kI8>(w, x, rows, out_begin, out_end, bias, y);
     default: return few_rows_typed<DType::kF32>(w, x, rows, out_begin, out_end, bias, y);
   }
 }

@@ -29,6 +29,18 @@ void few_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t out_be
   }
 }
 
+void few_rows_int8(const DenseWeight& w, const Int16Rows& x, int64_t out_begin, int64_t out_end, const float* bias,
+                   float* y) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    for (int64_t o = out_begin; o < out_end; ++o) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < w.in; ++i) sum += std::to_integer<int8_t>(w.data[o * w.in + i]) * x.q[r * w.in + i];
+      const float product = static_cast<float>(sum) * (w.scales[o] * x.scales[r]);
+      y[r * w.out + o] = bias == nullptr ? product : product + bias[o];
+    }
+  }
+}
+
 void many_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t row_begin, int64_t row_end,
                int64_t out_begin, int64_t out_end, const float* bias, float* y) {
   for (int64_t r = row_begin; r < row_end; ++r) {
@@ -46,6 +58,6 @@ void many_rows(const DenseWeight& w, const float* x, int64_t rows, int64_t row_b
 
 }  // namespace
 
-const DenseKernels kDenseReference{Isa::kReference, 1, few_rows, many_rows};
+const DenseKernels kDenseReference{Isa::kReference, 1, few_rows, few_rows_int8, many_rows};
 
 }  // namespace paro

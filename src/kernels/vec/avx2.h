@@ -107,6 +107,8 @@ struct Vec {
   static I round(F v) { return _mm256_cvtps_epi32(v); }  // half to even
   /// a > b ? x : 0 by lanes, signed.
   static I select_greater(I a, I b, I x) { return _mm256_and_si256(_mm256_cmpgt_epi32(a, b), x); }
+  /// Signed bytes, as many as there are 16-bit elements, widened to these.
+  static I widen_bytes(const void* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm256_madd_epi16(a, b); }
   static I iset1_64(const void* p) { return _mm256_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }

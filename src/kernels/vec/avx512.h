@@ -100,6 +100,10 @@ struct Vec {
   static I round(F v) { return _mm512_cvtps_epi32(v); }  // half to even
   /// a > b ? x : 0 by lanes, signed.
   static I select_greater(I a, I b, I x) { return _mm512_maskz_mov_epi32(_mm512_cmpgt_epi32_mask(a, b), x); }
+  /// Signed bytes, as many as there are 16-bit elements, widened to these.
+  static I widen_bytes(const void* p) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm512_madd_epi16(a, b); }
   static I iset1_64(const void* p) { return _mm512_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/dense/dense.h"
+#include "kernels/vec/aligned_buffer.h"
 
 namespace paro {
 namespace {
@@ -44,6 +45,16 @@ class DenseLinear : public CpuLinear {
     if (input.rows <= kDenseFewRows) {
       const int64_t row_bytes = in * dtype_size(view_.dtype);
       const int64_t grain = std::max<int64_t>(4, kRangeBytes / row_bytes / 4 * 4);
+      if (view_.dtype == DType::kI8) {
+        const ArenaScope scope(context.arena);
+        auto* q = context.arena.array<int16_t>(input.rows * in);
+        auto* scales = context.arena.array<float>(input.rows);
+        round_to_int16(input.x, input.rows, in, q, scales);
+        context.pool.parallel_for(out, grain, [&](int64_t begin, int64_t end) {
+          kernels.few_rows_int8(view_, {q, scales, input.rows}, begin, end, bias, y);
+        });
+        return;
+      }
       context.pool.parallel_for(out, grain, [&](int64_t begin, int64_t end) {
         kernels.few_rows(view_, input.x, input.rows, begin, end, bias, y);
       });
@@ -84,7 +95,7 @@ class DenseLinear : public CpuLinear {
   }
 
   std::unique_ptr<CpuLinear> rounded_to_int8(ThreadPool& pool) const {
-    auto codes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(out * in));
+    auto codes = std::make_shared<AlignedBuffer>(out * in);
     std::vector<float> scales(static_cast<size_t>(out));
     pool.parallel_for(out, kConvertedRows, [&](int64_t begin, int64_t end) {
       std::vector<float> row(static_cast<size_t>(in));
@@ -97,12 +108,12 @@ class DenseLinear : public CpuLinear {
         const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
         scales[static_cast<size_t>(o)] = finite ? largest / 127.0f : std::numeric_limits<float>::quiet_NaN();
         for (int64_t i = 0; i < in; ++i)
-          (*codes)[static_cast<size_t>(o * in + i)] =
-              static_cast<std::byte>(static_cast<int8_t>(std::nearbyint(row[static_cast<size_t>(i)] * inverse)));
+          codes->data()[o * in + i] =
+              static_cast<uint8_t>(static_cast<int8_t>(std::nearbyint(row[static_cast<size_t>(i)] * inverse)));
       }
     });
     LoadedTensor tensor;
-    tensor.view = {DType::kI8, {out, in}, codes->data()};
+    tensor.view = {DType::kI8, {out, in}, reinterpret_cast<const std::byte*>(codes->data())};
     tensor.owner = codes;
     auto linear = std::make_unique<DenseLinear>(std::move(tensor), bias_, std::move(scales));
     linear->name = name;
