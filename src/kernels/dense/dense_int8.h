@@ -53,6 +53,31 @@ inline void int8_block(const DenseWeight& w, const Int16Rows& x, int64_t row, in
   }
 }
 
+// One row: outputs one by one, so that the weight is a single stream; four sums hide the latency.
+inline void int8_one_row(const DenseWeight& w, const Int16Rows& x, int64_t output, const float* bias, float* y) {
+  const std::byte* from = w.data + output * w.in;
+  Vec::I acc[4] = {Vec::izero(), Vec::izero(), Vec::izero(), Vec::izero()};
+  const auto step = [&](int64_t i, Vec::I& sum) {
+    sum = Vec::iadd(sum, Vec::madd16(Vec::widen_bytes(from + i), Vec::iload(x.q + i)));
+  };
+  int64_t i = 0;
+  for (; i + 4 * kWords <= w.in; i += 4 * kWords) {
+    for (int k = 0; k < 4 * kWords; k += 64) __builtin_prefetch(from + i + k + kInt8Ahead);
+    for (int k = 0; k < 4; ++k) step(i + k * kWords, acc[k]);
+  }
+  for (; i + kWords <= w.in; i += kWords) step(i, acc[0]);
+  if (i < w.in) {
+    alignas(64) int16_t last[kWords] = {};
+    alignas(64) std::byte codes[kWords] = {};
+    __builtin_memcpy(last, x.q + i, static_cast<size_t>(w.in - i) * sizeof(int16_t));
+    __builtin_memcpy(codes, from + i, static_cast<size_t>(w.in - i));
+    acc[1] = Vec::iadd(acc[1], Vec::madd16(Vec::widen_bytes(codes), Vec::iload(last)));
+  }
+  const Vec::I sum = Vec::iadd(Vec::iadd(acc[0], acc[1]), Vec::iadd(acc[2], acc[3]));
+  const float product = static_cast<float>(Vec::isum_lanes(sum)) * (w.scales[output] * x.scales[0]);
+  y[output] = bias == nullptr ? product : product + bias[output];
+}
+
 template <int kRows>
 inline void int8_outputs(const DenseWeight& w, const Int16Rows& x, int64_t row, int64_t out_begin, int64_t out_end,
                          const float* bias, float* y) {
@@ -63,6 +88,10 @@ inline void int8_outputs(const DenseWeight& w, const Int16Rows& x, int64_t row, 
 
 void few_rows_int8(const DenseWeight& w, const Int16Rows& x, int64_t out_begin, int64_t out_end, const float* bias,
                    float* y) {
+  if (x.rows == 1) {
+    for (int64_t o = out_begin; o < out_end; ++o) int8_one_row(w, x, o, bias, y);
+    return;
+  }
   // Blocks of outputs small enough to stay in L1 while the next rows use them again.
   for (int64_t o = out_begin; o < out_end; o += 4) {
     const int64_t end = o + 4 < out_end ? o + 4 : out_end;
