@@ -14,10 +14,8 @@ namespace {
 
 // Rows made ready by the variant's own lanes.
 Int8Buffer quantize(const std::vector<float>& x, int64_t rows, int64_t lanes, int64_t in, int64_t group_size) {
-  RotationTables plain;
-  plain.in = in;
-  plain.group_size = group_size;
-  plain.offsets.assign(static_cast<size_t>(in / group_size + 1), 0);
+  const std::vector<float> ones(static_cast<size_t>(in), 1.0f);
+  const RotationTables plain = make_rotation_tables(in, group_size, 0, nullptr, nullptr, ones.data());
   Int8Buffer out(rows, lanes, in, group_size);
   rotate_kernels(Isa::kReference)
       .rotate_quantize(plain, x.data(), out.view, 0, out.view.padded() / lanes, 0, in / group_size);

@@ -1,5 +1,7 @@
 #include "kernels/vec/avx2.h"
 
+#include "kernels/rotate/turn_avx2.h"
+
 #include "kernels/rotate/rotate_lanes.h"
 #include "kernels/rotate/variants.h"
 

@@ -1,5 +1,7 @@
 #include "kernels/vec/avx512.h"
 
+#include "kernels/rotate/turn_avx512.h"
+
 #include "kernels/rotate/rotate_lanes.h"
 #include "kernels/rotate/variants.h"
 

@@ -24,6 +24,26 @@ void rotate_group(const RotationTables& t, int64_t group, const float* x, float*
   }
 }
 
+// The same with the whole rounds and their 16-bit angles.
+void rotate_group_16(const RotationTables& t, int64_t group, const float* x, float* y) {
+  const int64_t begin = group * t.group_size;
+  const int64_t half = t.group_size / 2;
+  for (int64_t i = 0; i < t.group_size; ++i)
+    y[i] = t.channel_scales.empty() ? x[begin + i] : x[begin + i] * t.channel_scales[static_cast<size_t>(begin + i)];
+  for (int64_t r = t.first_round[static_cast<size_t>(group)]; r < t.first_round[static_cast<size_t>(group + 1)]; ++r) {
+    const uint8_t* channels = t.round_channels.data() + r * t.group_size;
+    const int16_t* angles = t.round_angles.data() + r * t.group_size;
+    for (int64_t p = 0; p < half; ++p) {
+      const float c = static_cast<float>(angles[p]) * kAngleStep;
+      const float s = static_cast<float>(angles[half + p]) * kAngleStep;
+      const float a = y[channels[2 * p]];
+      const float b = y[channels[2 * p + 1]];
+      y[channels[2 * p]] = std::fma(c, a, s * b);
+      y[channels[2 * p + 1]] = std::fma(c, b, -(s * a));
+    }
+  }
+}
+
 void rotate(const RotationTables& t, const float* x, int64_t rows, int64_t group_begin, int64_t group_end, float* y) {
   float group_y[kMaxGroup];
   for (int64_t row = 0; row < rows; ++row) {
@@ -42,7 +62,7 @@ void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& ou
   for (int64_t group = group_begin; group < group_end; ++group) {
     for (int64_t r = tile_begin * out.lanes; r < tile_end * out.lanes; ++r) {
       // Rows of padding repeat the last row; nothing reads their products.
-      rotate_group(t, group, x + (r < out.rows ? r : out.rows - 1) * t.in, y);
+      rotate_group_16(t, group, x + (r < out.rows ? r : out.rows - 1) * t.in, y);
       // Compared as integers, NaN is the largest and is not lost.
       int32_t largest = 0;
       for (int64_t i = 0; i < g; ++i) {

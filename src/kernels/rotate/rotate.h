@@ -10,8 +10,10 @@
 
 namespace paro {
 
-/// The pairs of one group after another, rounds in order; pairs whose angle is 0 are left out, so an identity costs
-/// nothing. For pair p: y_i = fma(c, x_i, s x_j), y_j = fma(c, x_j, -s x_i).
+/// A rotation prepared for the kernels, in two forms. For products in f32, exact: the pairs of one group after another,
+/// rounds in order; pairs whose angle is 0 are left out, so an identity costs nothing. For int8: whole rounds (those
+/// whose angles are all 0 left out) with cos and sin in 16 bits, rounded to multiples of 2^-14, a two-hundredth of an
+/// int8 step. For pair p: y_i = fma(c, x_i, s x_j), y_j = fma(c, x_j, -s x_i).
 struct RotationTables {
   int64_t in = 0;
   int64_t group_size = 0;
@@ -20,12 +22,25 @@ struct RotationTables {
   std::vector<uint8_t> channels;      // [pairs, 2], inside the group
   std::vector<float> angles;          // [pairs, 2]: cos, sin
 
+  std::vector<int32_t> first_round;     // [groups + 1], into rounds
+  std::vector<uint8_t> round_channels;  // [rounds, group_size / 2, 2], inside the group
+  std::vector<int16_t> round_angles;    // [rounds, 2, group_size / 2]: cos, then sin, times 2^14
+  /// How one row moves through the rounds in registers: before each round, the first elements of its pairs come to
+  /// places 0 .. group_size / 2 - 1 and the second ones behind them, in order; after the last round, all go home. For
+  /// each place the place it comes from: [rounds of the group + 1, group_size], the groups one after another (group g
+  /// begins at first_round[g] + g).
+  std::vector<uint8_t> moves;
+
   bool identity() const { return channels.empty() && channel_scales.empty(); }
+  /// What the int8 path reads for one row.
   int64_t bytes() const {
-    return static_cast<int64_t>((channel_scales.size() + angles.size()) * sizeof(float) + channels.size());
+    return static_cast<int64_t>(channel_scales.size() * sizeof(float) + round_angles.size() * sizeof(int16_t) +
+                                moves.size());
   }
   bool operator==(const RotationTables&) const = default;
 };
+
+constexpr float kAngleStep = 0x1p-14f;
 
 /// theta [rounds, in/2], pairs [rounds, in] (checked perfect matchings inside groups), channel_scales [in].
 RotationTables make_rotation_tables(int64_t in, int64_t group_size, int64_t rounds, const float* theta,
@@ -40,11 +55,6 @@ struct Int8Rows {
   int32_t* sums = nullptr;  // of q over the group
   int64_t rows = 0;
   int64_t lanes = 1;
-
-  /// A hint: memory that is read next. Rotating one row is arithmetic on data in the cache, so the memory bus is free
-  /// to bring this in; group i takes the i-th part.
-  const uint8_t* next = nullptr;
-  int64_t next_bytes = 0;
 
   int64_t padded() const { return (rows + lanes - 1) / lanes * lanes; }
 };

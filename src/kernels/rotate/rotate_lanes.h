@@ -1,6 +1,6 @@
 // The rotate kernels for any vector type Vec of vec/*.h (included before this file, whose contents therefore have
 // internal linkage too). Many rows: rows in the lanes, a group transposed in L1, so that a pair is two plain loads.
-// One row: pairs one by one in place, scales and rounding in vectors.
+// One row in int8: rounds in registers (turn_rounds, of the instruction set's own file).
 #pragma once
 
 #include "kernels/rotate/rotate.h"
@@ -9,7 +9,6 @@ namespace paro {
 namespace {
 
 constexpr int kMaxGroup = 128;
-constexpr int64_t kLine = 64;  // bytes of a cache line
 constexpr int32_t kAbsMask = 0x7fffffff;
 constexpr int32_t kTinyBits = 0x0d800000;  // of 2^-100: smaller groups are rounded to zeros
 
@@ -41,6 +40,20 @@ inline void rotate_tile(const Group& group, float* tile) {
   }
 }
 
+// The same with whole rounds, whose angles are widened for the rows of a tile.
+inline void rotate_tile_16(const RotationTables& t, int64_t group, float* tile) {
+  alignas(64) float angles[kMaxGroup];
+  const int64_t half = t.group_size / 2;
+  for (int64_t r = t.first_round[static_cast<size_t>(group)]; r < t.first_round[static_cast<size_t>(group + 1)]; ++r) {
+    const int16_t* from = t.round_angles.data() + r * t.group_size;
+    for (int64_t p = 0; p < half; ++p) {
+      angles[2 * p] = static_cast<float>(from[p]) * kAngleStep;
+      angles[2 * p + 1] = static_cast<float>(from[half + p]) * kAngleStep;
+    }
+    rotate_tile({t.round_channels.data() + r * t.group_size, angles, half, nullptr}, tile);
+  }
+}
+
 inline void load_tile(const Group& group, const float* const* rows, int64_t group_size, float* tile) {
   const float* pointers[Vec::kWidth];
   for (int64_t i = 0; i < group_size; i += 8) {
@@ -49,15 +62,18 @@ inline void load_tile(const Group& group, const float* const* rows, int64_t grou
   }
 }
 
-// `next`: memory to prefetch, a line for every other pair, at most `lines`.
-inline void rotate_one(const Group& group, const float* x, int64_t group_size, const uint8_t* next, int64_t lines,
-                       float* y) {
+inline void scale_one(const float* scales, const float* x, int64_t group_size, float* y) {
   for (int64_t i = 0; i < group_size; i += 8) {
     __m256 v = _mm256_loadu_ps(x + i);
-    if (group.scales != nullptr) v = _mm256_mul_ps(v, _mm256_loadu_ps(group.scales + i));
+    if (scales != nullptr) v = _mm256_mul_ps(v, _mm256_loadu_ps(scales + i));
     _mm256_storeu_ps(y + i, v);
   }
-  const auto turn = [&](int64_t p) {
+}
+
+// One row in f32.
+inline void rotate_one(const Group& group, const float* x, int64_t group_size, float* y) {
+  scale_one(group.scales, x, group_size, y);
+  for (int64_t p = 0; p < group.pairs; ++p) {
     const float c = group.angles[2 * p];
     const float s = group.angles[2 * p + 1];
     float& a = y[group.channels[2 * p]];
@@ -65,14 +81,24 @@ inline void rotate_one(const Group& group, const float* x, int64_t group_size, c
     const float new_a = __builtin_fmaf(c, a, s * b);
     b = __builtin_fmaf(c, b, -(s * a));
     a = new_a;
-  };
-  int64_t p = 0;
-  for (; p + 2 <= group.pairs && p < 2 * lines; p += 2) {
-    __builtin_prefetch(next + p * (kLine / 2), 0, 2);
-    turn(p);
-    turn(p + 1);
   }
-  for (; p < group.pairs; ++p) turn(p);
+}
+
+// One row through whole rounds.
+inline void rotate_one_16(const RotationTables& t, int64_t group, const float* x, float* y) {
+  const int64_t g = t.group_size;
+  const int64_t first = t.first_round[static_cast<size_t>(group)];
+  const int64_t rounds = t.first_round[static_cast<size_t>(group + 1)] - first;
+  const float* scales = t.channel_scales.empty() ? nullptr : t.channel_scales.data() + group * g;
+  scale_one(scales, x, g, y);
+  if (rounds == 0) return;
+  const uint8_t* moves = t.moves.data() + (first + group) * g;
+  const int16_t* angles = t.round_angles.data() + first * g;
+  switch (g) {
+    case 32: return turn_rounds<32>(moves, angles, rounds, y);
+    case 64: return turn_rounds<64>(moves, angles, rounds, y);
+    default: return turn_rounds<128>(moves, angles, rounds, y);
+  }
 }
 
 // Rounded values of lanes whose scale is NaN or infinite must not leave int8: everything out of range becomes 0.
@@ -146,7 +172,7 @@ void rotate(const RotationTables& t, const float* x, int64_t rows, int64_t group
       }
     }
     for (; row < rows; ++row) {
-      rotate_one(pairs, x + row * t.in + group * g, g, nullptr, 0, tile);
+      rotate_one(pairs, x + row * t.in + group * g, g, tile);
       __builtin_memcpy(y + row * t.in + group * g, tile, static_cast<size_t>(g) * sizeof(float));
     }
   }
@@ -158,13 +184,12 @@ void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& ou
   alignas(64) float tile[kMaxGroup * w];
   const int64_t g = t.group_size;
   const int64_t padded = out.padded();
-  const int64_t lines = out.next_bytes / kLine / (t.in / g);
   for (int64_t group = group_begin; group < group_end; ++group) {
     const Group pairs = group_of(t, group);
     for (int64_t row = tile_begin * out.lanes; row < tile_end * out.lanes; row += out.lanes) {
       const int64_t at = group * padded + row;
       if (out.lanes == 1) {
-        rotate_one(pairs, x + row * t.in + group * g, g, out.next + group * lines * kLine, lines, tile);
+        rotate_one_16(t, group, x + row * t.in + group * g, tile);
         quantize_one(tile, g, out.q + at * g, out.scales + at, out.sums + at);
         continue;
       }
@@ -172,7 +197,7 @@ void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& ou
       // Rows of padding repeat the last row; nothing reads their products.
       for (int l = 0; l < w; ++l) in[l] = x + (row + l < out.rows ? row + l : out.rows - 1) * t.in + group * g;
       load_tile(pairs, in, g, tile);
-      rotate_tile(pairs, tile);
+      rotate_tile_16(t, group, tile);
       quantize_tile(tile, g, out.q + at * g, out.scales + at, out.sums + at);
     }
   }

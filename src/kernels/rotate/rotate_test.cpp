@@ -45,6 +45,31 @@ TEST(RotateKernel, ReferenceAgainstDouble) {
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], expected[i], 8 * 5 * 0x1p-24 * std::sqrt(norm));
 }
 
+// The angles of the int8 path are multiples of 2^-14: the inputs that its codes stand for, against the exact rotation.
+TEST(RotateKernel, Int8PathAgainstF32) {
+  for (bool fillers : {false, true}) {
+    for (int64_t g : {32, 64, 128}) {
+      const int64_t in = 4 * g;
+      const RotationTables tables = random_tables(in, g, 8, 11, fillers);
+      const std::vector<float> x = random_floats(in, 12);
+      std::vector<float> exact(x.size());
+      reference().rotate(tables, x.data(), 1, 0, 4, exact.data());
+      Int8Buffer out(1, 1, in, g);
+      reference().rotate_quantize(tables, x.data(), out.view, 0, 1, 0, 4);
+      for (int64_t group = 0; group < 4; ++group) {
+        double norm = 0.0;
+        for (int64_t i = group * g; i < (group + 1) * g; ++i)
+          norm += std::pow(x[static_cast<size_t>(i)] * tables.channel_scales[static_cast<size_t>(i)], 2);
+        const float scale = out.scales[static_cast<size_t>(group)];
+        // Half a step of int8; a round turns by angles whose cos and sin are off by half of 2^-14 each.
+        const double bound = scale * 0.5 + 8 * 0x1p-14 * std::sqrt(norm);
+        for (int64_t i = group * g; i < (group + 1) * g; ++i)
+          EXPECT_NEAR(out.at(0, i, g) * scale, exact[static_cast<size_t>(i)], bound);
+      }
+    }
+  }
+}
+
 TEST(RotateKernel, EveryVariantGivesTheReferencesBits) {
   for (int64_t group_size : {32, 64, 128}) {
     const int64_t in = 3 * group_size;
@@ -66,8 +91,6 @@ TEST(RotateKernel, EveryVariantGivesTheReferencesBits) {
           EXPECT_TRUE(same_bits(y, expected)) << "in place";
           for (int64_t lanes : {int64_t{1}, kernels.lanes}) {
             Int8Buffer out(rows, lanes, in, group_size);
-            out.view.next = reinterpret_cast<const uint8_t*>(x.data());
-            out.view.next_bytes = static_cast<int64_t>(x.size() * sizeof(float));
             kernels.rotate_quantize(tables, x.data(), out.view, 0, out.view.padded() / lanes, 0, 3);
             for (int64_t r = 0; r < rows; ++r) {
               for (int64_t i = 0; i < in; ++i) ASSERT_EQ(out.at(r, i, group_size), plain.at(r, i, group_size));

@@ -17,9 +17,6 @@ constexpr int64_t kRangeBytes = 64 << 10;
 // Rows of one item of a product with many rows; with them the activations of a range stay in L2.
 constexpr int64_t kRangeRows = 128;
 constexpr int64_t kBlockedRows = 32;
-// Of the weight, brought in while its input is rotated: about what the memory bus delivers in that time, and it fits
-// the L2 caches of two cores.
-constexpr int64_t kFetchedBytes = 256 << 10;
 // Channels to prepare below which a second thread costs more than it saves.
 constexpr int64_t kSerialChannels = 1024;
 
@@ -62,8 +59,6 @@ class Paro4Linear : public CpuLinear {
     out_rows.q = context.arena.array<int8_t>(padded * in);
     out_rows.scales = context.arena.array<float>(padded * groups);
     out_rows.sums = context.arena.array<int32_t>(padded * groups);
-    out_rows.next = packed_.codes.data();
-    out_rows.next_bytes = std::min(packed_.codes.size(), kFetchedBytes);
     for_groups(context, rows, [&](int64_t begin, int64_t end) {
       kernels.rotate_quantize(tables, x, out_rows, 0, padded / out_rows.lanes, begin, end);
     });
