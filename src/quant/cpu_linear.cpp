@@ -1,5 +1,7 @@
 #include "quant/cpu_linear.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "quant/dense/dense_linear.h"
 #include "quant/paro4/format.h"
@@ -18,6 +20,31 @@ void check_configuration(const WeightSource& source, const std::string& name, co
 }
 
 }  // namespace
+
+void multiply_together(const CpuContext& context, std::span<const CpuLinear* const> weights, const PreparedInput& input,
+                       std::span<float* const> y) {
+  int64_t total = 0;
+  bool divided = true;
+  for (const CpuLinear* weight : weights) {
+    const int64_t pieces = weight->pieces(context, input);
+    divided = divided && pieces > 0;
+    total += pieces;
+  }
+  if (!divided || weights.size() == 1) {
+    for (size_t i = 0; i < weights.size(); ++i) weights[i]->multiply(context, input, y[i]);
+    return;
+  }
+  context.pool.parallel_for(total, 1, [&](int64_t begin, int64_t end) {
+    for (size_t i = 0; i < weights.size() && begin < end; ++i) {
+      const int64_t pieces = weights[i]->pieces(context, input);
+      if (begin < pieces)
+        weights[i]->multiply_pieces(context, input, std::max<int64_t>(begin, 0), std::min(end, pieces), y[i]);
+      begin -= pieces;
+      end -= pieces;
+      begin = std::max<int64_t>(begin, 0);
+    }
+  });
+}
 
 std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
                                            bool bias, const QuantizationConfig& quantization) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,11 +47,20 @@ class CpuLinear : public Linear {
   virtual PreparedInput prepare(const CpuContext& context, const float* x, int64_t rows) const = 0;
   /// y [rows, out] = input W^T + bias.
   virtual void multiply(const CpuContext& context, const PreparedInput& input, float* y) const = 0;
+  /// Independent pieces that the product with `input` falls into; 0: it is not divided.
+  virtual int64_t pieces(const CpuContext&, const PreparedInput&) const { return 0; }
+  /// The pieces [begin, end) of it, by the calling thread alone.
+  virtual void multiply_pieces(const CpuContext&, const PreparedInput&, int64_t, int64_t, float*) const {}
   /// Bytes read from memory per product with one row.
   virtual int64_t weight_bytes() const = 0;
   /// The weight in the original basis, [out, in] f32, row-major: what the product means.
   virtual std::vector<float> dequantize() const = 0;
 };
+
+/// y[i] = input W_i^T + bias_i of weights with the same input, in one parallel loop where all of them can be divided:
+/// threads then wait for each other once instead of once for each weight.
+void multiply_together(const CpuContext& context, std::span<const CpuLinear* const> weights, const PreparedInput& input,
+                       std::span<float* const> y);
 
 /// Picks the method by the tensors that are there: `name.weight` dense; `name.qweight` with `name.theta` ParoQuant;
 /// the older `name.qlinear.*` layout. Error{kInput} names what is missing or of the wrong shape.

@@ -1,6 +1,7 @@
 #include "backends/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "backends/cpu/attention.h"
@@ -21,6 +22,8 @@ namespace {
 
 /// Elements that one thread gets through in the time it takes to wake the others.
 constexpr int64_t kSerialElements = 8192;
+/// Linears of one call: q, k and v are the most there are.
+constexpr size_t kMostLinears = 4;
 
 const CpuLinear& cpu_linear(const Linear& weight) {
   const auto* linear = dynamic_cast<const CpuLinear*>(&weight);
@@ -97,13 +100,19 @@ class CpuOps : public Ops {
     const int64_t grain = std::max<int64_t>(1, kSerialElements / std::max<int64_t>(dim, 1));
     pool_.parallel_for(rows, grain, body);
   }
-  void multiply(const CpuLinear& weight, const PreparedInput& input, float* y) {
-    const int64_t macs = input.rows * weight.in * weight.out;
-    const bool int8 = input.q != nullptr;
-    const Timer timer(profiler_, "multiply",
-                      {.bytes = weight.weight_bytes(), .int8_macs = int8 ? macs : 0, .f32_macs = int8 ? 0 : macs},
-                      linear_role(weight.name));
-    weight.multiply(context_, input, y);
+  void multiply(std::span<const CpuLinear* const> weights, const PreparedInput& input, std::span<float* const> y) {
+    OpWork work;
+    std::string roles;
+    for (const CpuLinear* weight : weights) {
+      if (!profiler_.on()) break;
+      const int64_t macs = input.rows * weight->in * weight->out;
+      work.bytes += weight->weight_bytes();
+      (input.q != nullptr ? work.int8_macs : work.f32_macs) += macs;
+      if (!roles.empty()) roles += '+';
+      roles += linear_role(weight->name);
+    }
+    const Timer timer(profiler_, "multiply", work, roles);
+    multiply_together(context_, weights, input, y);
   }
   void silu_mul_into(Tensor gate, Tensor up, float* out);
   /// Writes k and v to the caches; with spec.rope or head norms, q and k are transformed on the way, in place.
@@ -183,7 +192,7 @@ Tensor CpuOps::linear(Tensor x, const Linear& weight) {
 }
 
 void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out) {
-  PARO_CHECK(weights.size() == out.size());
+  PARO_CHECK(weights.size() == out.size() && weights.size() <= kMostLinears);
   for (size_t i = 0; i < weights.size(); ++i) {
     PARO_CHECK(weights[i]->in == x.dim);
     out[i] = make(x.rows, weights[i]->out);
@@ -202,11 +211,16 @@ void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span
       const Timer timer(profiler_, "prepare", {}, linear_role(first.name));
       input = first.prepare(context_, x.f32(), x.rows);
     }
+    std::array<const CpuLinear*, kMostLinears> same;
+    std::array<float*, kMostLinears> results;
+    size_t count = 0;
     for (size_t j = i; j < weights.size(); ++j) {
       const CpuLinear& weight = cpu_linear(*weights[j]);
       if (j != i && !first.same_input(weight)) continue;
-      multiply(weight, input, out[j].f32());
+      same[count] = &weight;
+      results[count++] = out[j].f32();
     }
+    multiply({same.data(), count}, input, {results.data(), count});
   }
 }
 
@@ -237,7 +251,9 @@ Tensor CpuOps::gated_mlp(Tensor x, const Linear& gate, const Linear& up, const L
     const Timer timer(profiler_, "prepare", {}, linear_role(down.name));
     input = cpu_linear(down).prepare(context_, hidden[0].f32(), x.rows);
   }
-  multiply(cpu_linear(down), input, out.f32());
+  const CpuLinear* const last[] = {&cpu_linear(down)};
+  float* const result[] = {out.f32()};
+  multiply(last, input, result);
   return out;
 }
 

@@ -70,17 +70,26 @@ class Paro4Linear : public CpuLinear {
   }
 
   void multiply(const CpuContext& context, const PreparedInput& input, float* y) const override {
+    if (input.q == nullptr) return multiply_f32(context, input, y);
+    context.pool.parallel_for(cut(context, input.rows).pieces(), 1,
+                              [&](int64_t begin, int64_t end) { multiply_pieces(context, input, begin, end, y); });
+  }
+
+  int64_t pieces(const CpuContext& context, const PreparedInput& input) const override {
+    return input.q == nullptr ? 0 : cut(context, input.rows).pieces();
+  }
+
+  void multiply_pieces(const CpuContext& context, const PreparedInput& input, int64_t begin, int64_t end,
+                       float* y) const override {
     const Int4Kernels& kernels = int4_kernels(context.isa);
-    const float* bias = bias_.empty() ? nullptr : bias_.data();
-    if (input.q == nullptr) return multiply_f32(context, kernels, input, bias, y);
     Int8Rows x;
     x.q = const_cast<int8_t*>(input.q);
     x.scales = const_cast<float*>(input.scales);
     x.sums = const_cast<int32_t*>(input.sums);
     x.rows = input.rows;
     x.lanes = input.lanes;
-    for_tiles(context, input.rows, kernels.tile_grain, [&](int64_t row, int64_t row_end, int64_t tile, int64_t end) {
-      kernels.multiply(packed_, x, row, row_end, tile, end, bias, y);
+    for_pieces(cut(context, input.rows), begin, end, [&](int64_t row, int64_t row_end, int64_t tile, int64_t tile_end) {
+      kernels.multiply(packed_, x, row, row_end, tile, tile_end, bias(), y);
     });
   }
 
@@ -103,27 +112,37 @@ class Paro4Linear : public CpuLinear {
     context.pool.parallel_for(groups, (groups + parts - 1) / parts, body);
   }
 
-  // body(row, row_end, tile, tile_end) over all rows and tiles: ranges of tiles inside ranges of rows.
-  template <typename Body>
-  void for_tiles(const CpuContext& context, int64_t rows, int64_t tile_grain, const Body& body) const {
+  // A product's pieces: ranges of tiles inside ranges of rows.
+  struct Cut {
+    int64_t rows;
+    int64_t tiles;
+    int64_t grain;  // tiles of a range
+
+    int64_t ranges() const { return (tiles + grain - 1) / grain; }
+    int64_t pieces() const { return ranges() * ((rows + kRangeRows - 1) / kRangeRows); }
+  };
+
+  Cut cut(const CpuContext& context, int64_t rows) const {
     const int64_t tiles = packed_.tiles();
-    const int64_t tile_bytes = packed_.bytes() / tiles;
-    int64_t grain = std::max<int64_t>(1, kRangeBytes / tile_bytes);
+    const int64_t tile_grain = int4_kernels(context.isa).tile_grain;
+    int64_t grain = std::max<int64_t>(1, kRangeBytes / (packed_.bytes() / tiles));
     grain = std::min(grain, std::max<int64_t>(1, tiles / (context.pool.size() * 4)));
-    grain = (grain + tile_grain - 1) / tile_grain * tile_grain;
-    const int64_t ranges = (tiles + grain - 1) / grain;
-    const int64_t row_ranges = (rows + kRangeRows - 1) / kRangeRows;
-    context.pool.parallel_for(ranges * row_ranges, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t item = begin; item < end; ++item) {
-        const int64_t row = item / ranges * kRangeRows;
-        const int64_t tile = item % ranges * grain;
-        body(row, std::min(row + kRangeRows, rows), tile, std::min(tile + grain, tiles));
-      }
-    });
+    return {rows, tiles, (grain + tile_grain - 1) / tile_grain * tile_grain};
   }
 
-  void multiply_f32(const CpuContext& context, const Int4Kernels& kernels, const PreparedInput& input,
-                    const float* bias, float* y) const {
+  // body(row, row_end, tile, tile_end)
+  template <typename Body>
+  static void for_pieces(const Cut& cut, int64_t begin, int64_t end, const Body& body) {
+    const int64_t ranges = cut.ranges();
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t row = piece / ranges * kRangeRows;
+      const int64_t tile = piece % ranges * cut.grain;
+      body(row, std::min(row + kRangeRows, cut.rows), tile, std::min(tile + cut.grain, cut.tiles));
+    }
+  }
+
+  void multiply_f32(const CpuContext& context, const PreparedInput& input, float* y) const {
+    const Int4Kernels& kernels = int4_kernels(context.isa);
     const ArenaScope scope(context.arena);
     const float* x = input.x;
     if (input.rows > 1) {
@@ -134,10 +153,15 @@ class Paro4Linear : public CpuLinear {
       });
       x = blocked;
     }
-    for_tiles(context, input.rows, kernels.tile_grain, [&](int64_t row, int64_t row_end, int64_t tile, int64_t end) {
-      kernels.multiply_f32(packed_, x, input.rows, row, row_end, tile, end, bias, y);
+    const Cut whole = cut(context, input.rows);
+    context.pool.parallel_for(whole.pieces(), 1, [&](int64_t begin, int64_t end) {
+      for_pieces(whole, begin, end, [&](int64_t row, int64_t row_end, int64_t tile, int64_t tile_end) {
+        kernels.multiply_f32(packed_, x, input.rows, row, row_end, tile, tile_end, bias(), y);
+      });
     });
   }
+
+  const float* bias() const { return bias_.empty() ? nullptr : bias_.data(); }
 
   PackedInt4 packed_;
   std::shared_ptr<const SharedRotation> rotation_;
