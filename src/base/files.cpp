@@ -62,6 +62,17 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::will_read(std::span<const std::byte> part) const { advise(part, MADV_WILLNEED); }
+void MappedFile::was_read(std::span<const std::byte> part) const { advise(part, MADV_DONTNEED); }
+
+void MappedFile::advise(std::span<const std::byte> part, int advice) const {
+  PARO_CHECK(part.data() >= data_ && part.data() + part.size() <= data_ + size_);
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (static_cast<size_t>(part.data() - data_) + page - 1) / page * page;
+  const auto end = static_cast<size_t>(part.data() + part.size() - data_) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
+}
+
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes) {
   const OpenFile file = open_regular(path);
   if (static_cast<int64_t>(file.size) > max_bytes) {

@@ -21,9 +21,14 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
+  /// Hints: `part` of bytes() is read whole soon (it begins to come from the disk); it has been read (its whole pages
+  /// leave this process's memory, not the system's cache).
+  void will_read(std::span<const std::byte> part) const;
+  void was_read(std::span<const std::byte> part) const;
 
  private:
   MappedFile() = default;
+  void advise(std::span<const std::byte> part, int advice) const;
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;

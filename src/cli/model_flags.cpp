@@ -20,12 +20,15 @@ void PrecisionFlags::add(CLI::App& app) {
                  "of cached keys and values: 16 (f16), or 8 (half the memory, faster far into a text)")
       ->check(CLI::IsMember({8, 16}))
       ->capture_default_str();
+  app.add_flag("--no-prepared-cache", no_prepared_cache,
+               "neither uses nor writes the file of packed weights that makes the next start fast");
 }
 
 void PrecisionFlags::apply(EngineOptions& options) const {
   options.cpu.activations = activations == "f32" ? Activations::kF32 : Activations::kInt8;
   options.head_bits = head_bits == "8" ? HeadBits::k8 : head_bits == "16" ? HeadBits::k16 : HeadBits::kAuto;
   options.kv_bits = kv_bits == 8 ? KvBits::k8 : KvBits::k16;
+  if (!no_prepared_cache) options.prepared = PreparedOptions::from_environment();
 }
 
 void ModelFlags::add(CLI::App& app, bool with_context) {

@@ -14,11 +14,12 @@
 
 namespace paro::cli {
 
-/// How products are computed and the cache is kept.
+/// How products are computed and the cache is kept, and whether packed weights are.
 struct PrecisionFlags {
   std::string activations = "int8";
   std::string head_bits = "auto";
   int kv_bits = 16;
+  bool no_prepared_cache = false;
 
   void add(CLI::App& app);
   void apply(EngineOptions& options) const;

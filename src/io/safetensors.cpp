@@ -42,14 +42,31 @@ class ShardedSource : public WeightSource {
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   LoadedTensor load(std::string_view name) const override {
-    return shards_[shard_of_info_[static_cast<size_t>(&require(name) - infos_.data())]]->load(name);
+    require(name);
+    return shard_of(name)->load(name);
+  }
+  void will_read(std::string_view name) const override {
+    if (const SafetensorsFile* shard = shard_of(name)) shard->will_read(name);
+  }
+  void was_read(std::string_view name) const override {
+    if (const SafetensorsFile* shard = shard_of(name)) shard->was_read(name);
+  }
+  std::vector<std::filesystem::path> files() const override {
+    std::vector<std::filesystem::path> files;
+    for (const auto& shard : shards_) files.push_back(shard->files()[0]);
+    return files;
   }
   std::string place(std::string_view name) const override {
-    const TensorInfo* info = find(name);
-    return info == nullptr ? index_ : shards_[shard_of_info_[static_cast<size_t>(info - infos_.data())]]->place(name);
+    const SafetensorsFile* shard = shard_of(name);
+    return shard == nullptr ? index_ : shard->place(name);
   }
 
  private:
+  /// nullptr when there is no such tensor.
+  const SafetensorsFile* shard_of(std::string_view name) const {
+    const TensorInfo* info = find(name);
+    return info == nullptr ? nullptr : shards_[shard_of_info_[static_cast<size_t>(info - infos_.data())]].get();
+  }
   std::unique_ptr<SafetensorsFile> open_shard(const std::filesystem::path& folder, const std::string& entry) const {
     const std::filesystem::path path = resolve_inside(folder, entry);
     std::error_code code;
@@ -89,9 +106,22 @@ std::unique_ptr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::pa
   return result;
 }
 
+std::span<const std::byte> SafetensorsFile::bytes_of(const TensorInfo& info) const {
+  return file_->bytes().subspan(static_cast<size_t>(offsets_[static_cast<size_t>(&info - infos_.data())]),
+                                static_cast<size_t>(info.stored_bytes));
+}
+
+void SafetensorsFile::will_read(std::string_view name) const {
+  if (const TensorInfo* info = find(name)) file_->will_read(bytes_of(*info));
+}
+
+void SafetensorsFile::was_read(std::string_view name) const {
+  if (const TensorInfo* info = find(name)) file_->was_read(bytes_of(*info));
+}
+
 LoadedTensor SafetensorsFile::load(std::string_view name) const {
   const TensorInfo& info = require(name);
-  const std::byte* data = file_->bytes().data() + offsets_[static_cast<size_t>(&info - infos_.data())];
+  const std::byte* data = bytes_of(info).data();
   const auto alignment = static_cast<uintptr_t>(dtype_size(info.dtype));
   if (reinterpret_cast<uintptr_t>(data) % alignment == 0) return {{info.dtype, info.shape, data}, file_};
   // The format does not promise alignment; kernels need it.

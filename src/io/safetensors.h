@@ -19,10 +19,15 @@ class SafetensorsFile : public WeightSource {
   static std::unique_ptr<SafetensorsFile> open(const std::filesystem::path& path);
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   LoadedTensor load(std::string_view name) const override;
+  void will_read(std::string_view name) const override;
+  void was_read(std::string_view name) const override;
+  std::vector<std::filesystem::path> files() const override { return {file_->path()}; }
   std::string place(std::string_view) const override { return file_->path().string(); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
+  std::span<const std::byte> bytes_of(const TensorInfo& info) const;
+
   std::shared_ptr<const MappedFile> file_;
   std::vector<TensorInfo> infos_;
   std::vector<int64_t> offsets_;  // of each tensor, from the start of the file

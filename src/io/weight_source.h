@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,12 @@ class WeightSource {
   /// Reads one tensor (mapped where the bytes can be used as they are). Throws Error{kInput} naming file and tensor
   /// when it is missing. Thread-safe.
   virtual LoadedTensor load(std::string_view name) const = 0;
+  /// Hints about memory, for tensors that a mapped file holds; others are left as they are. A tensor is about to be
+  /// read whole; it has been, and its pages may leave memory (they come back when it is read again).
+  virtual void will_read(std::string_view) const {}
+  virtual void was_read(std::string_view) const {}
+  /// The files that the tensors lie in; empty when it is not files alone.
+  virtual std::vector<std::filesystem::path> files() const { return {}; }
   /// The file a tensor lies in: for error messages.
   virtual std::string place(std::string_view name) const = 0;
 

@@ -47,7 +47,7 @@ void multiply_together(const CpuContext& context, std::span<const CpuLinear* con
 }
 
 std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
-                                           bool bias, const QuantizationConfig& quantization) {
+                                           bool bias, const QuantizationConfig& quantization, const LoadHelp& help) {
   if (source.has(name + ".weight")) return read_dense_linear(source, name, out, in, bias);
   const bool older = source.has(name + ".qlinear.qweight");
   if (!older && !source.has(name + ".qweight"))
@@ -58,7 +58,7 @@ std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std
         "{}: {}.qweight is there but {}.theta is not: quantized by another method (GPTQ, AWQ?); paro reads "
         "ParoQuant",
         source.place(name + ".qweight"), name, name);
-  auto linear = make_paro4_linear(read_paro4(source, name, out, in, bias));
+  auto linear = make_paro4_linear(read_packed_paro4(source, name, out, in, bias, help));
   if (quantization.group_size != 0) {
     // The tensors decide; a configuration that says otherwise means that something was mixed up.
     const int64_t groups = source.require(older ? name + ".qlinear.scales" : name + ".scales").shape[0];

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/cpu.h"
 #include "base/threads.h"
+#include "io/prepared_cache.h"
 #include "model/config.h"
 #include "model/linear.h"
 
@@ -62,10 +63,17 @@ class CpuLinear : public Linear {
 void multiply_together(const CpuContext& context, std::span<const CpuLinear* const> weights, const PreparedInput& input,
                        std::span<float* const> y);
 
+/// What making a weight may use.
+struct LoadHelp {
+  ThreadPool* pool = nullptr;         // null: the caller's thread alone
+  PreparedCache* prepared = nullptr;  // what was made is looked up there, and else given to it
+};
+
 /// Picks the method by the tensors that are there: `name.weight` dense; `name.qweight` with `name.theta` ParoQuant;
 /// the older `name.qlinear.*` layout. Error{kInput} names what is missing or of the wrong shape.
 std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
-                                           bool bias, const QuantizationConfig& quantization);
+                                           bool bias, const QuantizationConfig& quantization,
+                                           const LoadHelp& help = {});
 
 /// A dense f32 linear from memory (quantizing works on these); weight [out, in], bias empty or [out].
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
@@ -73,6 +81,6 @@ std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t 
 
 /// A dense linear with its weights rounded to 8 bits, one scale for each output (absolute maximum / 127). Null when
 /// `linear` has no more than 8 bits already. Meant for the output head, whose bytes a 4-bit model reads for each token.
-std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool);
+std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool, PreparedCache* prepared = nullptr);
 
 }  // namespace paro

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "kernels/int4/int4.h"
 #include "model/open_checkpoint.h"
 #include "quant/cpu_linear.h"
 
@@ -67,7 +68,13 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
     chat_template = checkpoint.make_chat_template();
   }
   std::shared_ptr<Ops> ops = options.ops != nullptr ? options.ops : std::shared_ptr<Ops>(make_cpu_ops(options.cpu));
-  const std::unique_ptr<WeightFactory> factory = make_cpu_weight_factory(config.quantization);
+  std::unique_ptr<PreparedCache> prepared;
+  if (!options.prepared.folder.empty() && !config.quantization.method.empty()) {
+    std::string key = prepared_key(checkpoint.weights->files(), kPackedInt4Layout);
+    prepared = std::make_unique<PreparedCache>(options.prepared, std::move(key), kPackedInt4Layout);
+  }
+  const std::unique_ptr<WeightFactory> factory =
+      make_cpu_weight_factory(config.quantization, {&thread_pool_of(*ops), prepared.get()});
   std::unique_ptr<Progress> progress;
   int64_t shown = 0;
   const auto start = std::chrono::steady_clock::now();
@@ -78,17 +85,24 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
     progress->advance(done - std::exchange(shown, done));
   });
   progress.reset();
-  prepare_head(*loaded, options, *ops);
-  return std::make_unique<Engine>(std::move(checkpoint), std::move(loaded), std::move(ops), std::move(tokenizer),
-                                  std::move(chat_template), options.kv_bits);
+  const std::string head_weight = loaded->head->name + ".weight";
+  if (prepare_head(*loaded, options, *ops, prepared.get())) checkpoint.weights->was_read(head_weight);
+  auto engine = std::make_unique<Engine>(std::move(checkpoint), std::move(loaded), std::move(ops), std::move(tokenizer),
+                                         std::move(chat_template), options.kv_bits);
+  engine->prepared_ = std::move(prepared);
+  if (engine->prepared_) engine->prepared_->save();
+  return engine;
 }
 
-void prepare_head(Model& model, const EngineOptions& options, Ops& ops) {
+bool prepare_head(Model& model, const EngineOptions& options, Ops& ops, PreparedCache* prepared) {
   const bool quantized = !model.config.quantization.method.empty();
   const bool round = options.head_bits == HeadBits::kAuto ? quantized && options.cpu.activations == Activations::kInt8
                                                           : options.head_bits == HeadBits::k8;
-  if (!round) return;
-  if (auto head = rounded_to_int8(*model.head, thread_pool_of(ops))) model.head = std::move(head);
+  if (!round) return false;
+  auto head = rounded_to_int8(*model.head, thread_pool_of(ops), prepared);
+  if (head == nullptr) return false;
+  model.head = std::move(head);
+  return true;
 }
 
 Engine::Engine(Checkpoint checkpoint, std::unique_ptr<Model> model, std::shared_ptr<Ops> ops,

@@ -12,6 +12,7 @@
 #include "backends/cpu/cpu_ops.h"
 #include "io/checkpoint.h"
 #include "io/hub.h"
+#include "io/prepared_cache.h"
 #include "model/model.h"
 #include "runtime/sampler.h"
 
@@ -28,7 +29,8 @@ enum class HeadBits {
 struct EngineOptions {
   CpuOptions cpu;
   HubOptions hub;
-  bool tokenizer = true;  // false: ids only
+  PreparedOptions prepared;  // where packed weights are kept for the next start; by default nowhere
+  bool tokenizer = true;     // false: ids only
   HeadBits head_bits = HeadBits::kAuto;
   KvBits kv_bits = KvBits::k16;  // of the sequences' caches
   std::shared_ptr<Ops> ops;      // of another engine, to share its threads; null: own ones from `cpu`
@@ -72,10 +74,11 @@ class Engine {
   std::unique_ptr<const ChatTemplate> chat_template_;
   std::vector<int32_t> eos_ids_;
   KvBits kv_bits_;
+  std::unique_ptr<PreparedCache> prepared_;  // last, so that it goes first: it may still be writing the weights
 };
 
-/// Rounds the head of a loaded model as `options` say.
-void prepare_head(Model& model, const EngineOptions& options, Ops& ops);
+/// Rounds the head of a loaded model as `options` say; true when that was done.
+bool prepare_head(Model& model, const EngineOptions& options, Ops& ops, PreparedCache* prepared = nullptr);
 
 /// Rows of one prefill step: long enough for the kernels, short enough that a cancel is noticed.
 constexpr int64_t kPrefillRows = 512;

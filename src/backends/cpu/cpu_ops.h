@@ -20,8 +20,10 @@ struct CpuOptions {
 
 /// f32 activations; any CpuLinear as weights. One step at a time: an op set is not for several threads.
 std::unique_ptr<Ops> make_cpu_ops(const CpuOptions& options = {});
-/// Weights stay mapped or are packed for the kernels; `quantization` of the model's config.
-std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization);
+/// Weights stay mapped or are packed for the kernels; `quantization` of the model's config. What `help`
+/// points to must outlive the factory.
+std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization,
+                                                       const LoadHelp& help = {});
 /// Keys and values for `capacity` positions. Memory is reserved, and touched as it fills; Error{kLimit} when the system
 /// cannot promise it, Error{kInput} for heads too large for 8 bits.
 std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity, KvBits bits = KvBits::k16);

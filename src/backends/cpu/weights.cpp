@@ -11,11 +11,12 @@ namespace {
 
 class CpuWeightFactory : public WeightFactory {
  public:
-  explicit CpuWeightFactory(const QuantizationConfig& quantization) : quantization_(quantization) {}
+  CpuWeightFactory(const QuantizationConfig& quantization, const LoadHelp& help)
+      : quantization_(quantization), help_(help) {}
 
   std::unique_ptr<Linear> linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
                                  bool bias) override {
-    return make_cpu_linear(source, name, out, in, bias, quantization_);
+    return make_cpu_linear(source, name, out, in, bias, quantization_, help_);
   }
 
   std::unique_ptr<Embedding> embedding(const WeightSource& source, const std::string& name, int64_t vocab,
@@ -48,6 +49,7 @@ class CpuWeightFactory : public WeightFactory {
 
  private:
   QuantizationConfig quantization_;
+  LoadHelp help_;
 };
 
 }  // namespace
@@ -78,8 +80,8 @@ CpuVector::CpuVector(const std::vector<float>& values) {
 
 void CpuVector::Free::operator()(float* data) const { std::free(data); }
 
-std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization) {
-  return std::make_unique<CpuWeightFactory>(quantization);
+std::unique_ptr<WeightFactory> make_cpu_weight_factory(const QuantizationConfig& quantization, const LoadHelp& help) {
+  return std::make_unique<CpuWeightFactory>(quantization, help);
 }
 
 }  // namespace paro

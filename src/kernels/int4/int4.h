@@ -34,6 +34,9 @@ struct PackedInt4 {
 };
 
 constexpr int64_t kInt4MetaBytes = 40;
+/// Names the bytes of PackedInt4, which files keep (io/prepared_cache.h): to be raised whenever they change. They are
+/// the same for every instruction set.
+constexpr uint32_t kPackedInt4Layout = 1;
 
 /// codes [out, in] and zeros [out, groups] 0..15; scales [out, groups], rounded to f16.
 PackedInt4 pack_int4(const uint8_t* codes, const uint8_t* zeros, const float* scales, int64_t out, int64_t in,

@@ -1,8 +1,10 @@
-// Memory for packed weights: 64-byte aligned, on huge pages where the system gives them. Not for scratch (Arena).
+// Memory for packed weights: 64-byte aligned, on huge pages where the system gives them; or a part of a mapped file.
+// Not for scratch (Arena).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace paro {
@@ -12,11 +14,14 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   /// Zeroed. Throws Error{kLimit} when there is no memory.
   explicit AlignedBuffer(int64_t bytes);
+  /// Reads `bytes` at `data` (64-byte aligned), which `owner` keeps alive. Not to be written.
+  AlignedBuffer(std::shared_ptr<const void> owner, const uint8_t* data, int64_t bytes);
   ~AlignedBuffer();
   AlignedBuffer(AlignedBuffer&& other) noexcept { *this = std::move(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(owner_, other.owner_);
     return *this;
   }
 
@@ -27,6 +32,7 @@ class AlignedBuffer {
  private:
   uint8_t* data_ = nullptr;
   int64_t size_ = 0;
+  std::shared_ptr<const void> owner_;  // of memory that is not ours
 };
 
 }  // namespace paro

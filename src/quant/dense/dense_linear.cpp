@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +19,8 @@ constexpr int64_t kRangeBytes = 64 << 10;
 constexpr int64_t kRangeRows = 96;
 constexpr int64_t kBlockedRows = 32;
 constexpr int64_t kConvertedRows = 64;
+// Added and subtracted, it rounds a number below 2^22 to the nearest integer, ties to even (1.5 * 2^23).
+constexpr float kRounder = 12582912.0f;
 
 class DenseLinear : public CpuLinear {
  public:
@@ -94,9 +98,20 @@ class DenseLinear : public CpuLinear {
     return values;
   }
 
-  std::unique_ptr<CpuLinear> rounded_to_int8(ThreadPool& pool) const {
-    auto codes = std::make_shared<AlignedBuffer>(out * in);
+  std::unique_ptr<CpuLinear> rounded_to_int8(ThreadPool& pool, PreparedCache* prepared) const {
+    const std::string codes_name = name + ".int8";
+    const std::string scales_name = name + ".int8_scales";
+    const int64_t scales_bytes = out * static_cast<int64_t>(sizeof(float));
     std::vector<float> scales(static_cast<size_t>(out));
+    if (prepared != nullptr) {
+      const std::span<const std::byte> codes = prepared->find(codes_name, out * in);
+      const std::span<const std::byte> found = prepared->find(scales_name, scales_bytes);
+      if (!codes.empty() && !found.empty()) {
+        std::memcpy(scales.data(), found.data(), found.size());
+        return int8_linear(codes.data(), prepared->owner(), std::move(scales));
+      }
+    }
+    auto codes = std::make_shared<AlignedBuffer>(out * in);
     pool.parallel_for(out, kConvertedRows, [&](int64_t begin, int64_t end) {
       std::vector<float> row(static_cast<size_t>(in));
       for (int64_t o = begin; o < end; ++o) {
@@ -106,23 +121,32 @@ class DenseLinear : public CpuLinear {
         float largest = 0.0f;
         for (float& v : row) largest = std::max(largest, std::abs(v = finite ? v : 0.0f));
         const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+        auto* code = reinterpret_cast<int8_t*>(codes->data()) + o * in;
         scales[static_cast<size_t>(o)] = finite ? largest / 127.0f : std::numeric_limits<float>::quiet_NaN();
         for (int64_t i = 0; i < in; ++i)
-          codes->data()[o * in + i] =
-              static_cast<uint8_t>(static_cast<int8_t>(std::nearbyint(row[static_cast<size_t>(i)] * inverse)));
+          code[i] = static_cast<int8_t>((row[static_cast<size_t>(i)] * inverse + kRounder) - kRounder);
       }
     });
-    LoadedTensor tensor;
-    tensor.view = {DType::kI8, {out, in}, reinterpret_cast<const std::byte*>(codes->data())};
-    tensor.owner = codes;
-    auto linear = std::make_unique<DenseLinear>(std::move(tensor), bias_, std::move(scales));
-    linear->name = name;
+    const auto* bytes = reinterpret_cast<const std::byte*>(codes->data());
+    auto linear = int8_linear(bytes, codes, std::move(scales));
+    if (prepared != nullptr) {
+      prepared->add(codes_name, {bytes, static_cast<size_t>(out * in)});
+      prepared->add(scales_name, std::as_bytes(std::span(linear->scales_)));
+    }
     return linear;
   }
 
   int64_t bits() const { return 8 * dtype_size(view_.dtype); }
 
  private:
+  std::unique_ptr<DenseLinear> int8_linear(const std::byte* codes, std::shared_ptr<const void> owner,
+                                           std::vector<float> scales) const {
+    auto linear = std::make_unique<DenseLinear>(LoadedTensor{{DType::kI8, {out, in}, codes}, std::move(owner)}, bias_,
+                                                std::move(scales));
+    linear->name = name;
+    return linear;
+  }
+
   LoadedTensor weight_;
   std::vector<float> bias_;
   std::vector<float> scales_;
@@ -148,9 +172,9 @@ std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const s
   return linear;
 }
 
-std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool) {
+std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool, PreparedCache* prepared) {
   const auto* dense = dynamic_cast<const DenseLinear*>(&linear);
-  return dense != nullptr && dense->bits() > 8 ? dense->rounded_to_int8(pool) : nullptr;
+  return dense != nullptr && dense->bits() > 8 ? dense->rounded_to_int8(pool, prepared) : nullptr;
 }
 
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,

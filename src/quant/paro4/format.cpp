@@ -7,98 +7,16 @@
 
 #include "base/error.h"
 #include "quant/paro4/packing.h"
+#include "quant/paro4/read_tensors.h"
 
 namespace paro {
 namespace {
 
 // Channel numbers must fit the kernels' bytes, and int8 sums over a group 16 bits.
-constexpr int64_t kMinGroup = 32;
 constexpr int64_t kMaxGroup = 128;
-constexpr int64_t kMaxRounds = 64;
-
-// The tensors' names in the two layouts.
-struct Names {
-  std::string qweight, zeros, scales, theta, pairs, channel_scales, bias;
-  bool older = false;
-};
-
-Names names_of(const WeightSource& source, const std::string& name) {
-  if (!source.has(name + ".qweight") && source.has(name + ".qlinear.qweight")) {
-    return {name + ".qlinear.qweight",
-            name + ".qlinear.scaled_zeros",
-            name + ".qlinear.scales",
-            name + ".rotation.theta",
-            name + ".rotation.pairs",
-            name + ".rotation.channel_scales",
-            source.has(name + ".qlinear.bias") ? name + ".qlinear.bias" : name + ".bias",
-            true};
-  }
-  return {name + ".qweight", name + ".qzeros",         name + ".scales", name + ".theta",
-          name + ".pairs",   name + ".channel_scales", name + ".bias",   false};
-}
-
-std::string where(const WeightSource& source, const std::string& name) {
-  return fmt::format("{}: {}", source.place(name), name);
-}
-
-LoadedTensor load_typed(const WeightSource& source, const std::string& name, DType type,
-                        const std::vector<int64_t>& shape) {
-  const TensorInfo& info = source.require(name, shape);
-  if (info.dtype != type)
-    fail_input("{}: expected type {}, found {}", where(source, name), dtype_name(type), dtype_name(info.dtype));
-  return source.load(name);
-}
-
-std::vector<float> load_floats(const WeightSource& source, const std::string& name, const std::vector<int64_t>& shape) {
-  const TensorInfo& info = source.require(name, shape);
-  if (info.dtype != DType::kF16 && info.dtype != DType::kBF16 && info.dtype != DType::kF32)
-    fail_input("{}: expected type F16, BF16 or F32, found {}", where(source, name), dtype_name(info.dtype));
-  return source.load_f32(name);
-}
-
-// Group size from the shape of the scales; everything else is then checked against it.
-int64_t read_group_size(const WeightSource& source, const Names& names, int64_t out, int64_t in) {
-  const TensorInfo& info = source.require(names.scales);
-  const int64_t groups = info.shape.size() == 2 ? info.shape[0] : 0;
-  if (groups <= 0 || info.shape[1] != out || in % groups != 0)
-    fail_input("{}: expected shape [input groups, {}] with groups dividing {}, found {}", where(source, names.scales),
-               out, in, shape_text(info.shape));
-  const int64_t group_size = in / groups;
-  if (group_size != 32 && group_size != 64 && group_size != 128)
-    fail_input("{}: shape {} means groups of {}; groups of 32, 64 and 128 are supported", where(source, names.scales),
-               shape_text(info.shape), group_size);
-  return group_size;
-}
-
-std::shared_ptr<const PairRotation> read_rotation(const WeightSource& source, const Names& names, int64_t in,
-                                                  int64_t group_size) {
-  const TensorInfo& info = source.require(names.theta);
-  if (info.shape.size() != 2 || info.shape[1] != in / 2 || info.shape[0] > kMaxRounds)
-    fail_input("{}: expected shape [rounds up to {}, {}], found {}", where(source, names.theta), kMaxRounds, in / 2,
-               shape_text(info.shape));
-  auto rotation = std::make_shared<PairRotation>();
-  rotation->in = in;
-  rotation->group_size = group_size;
-  rotation->rounds = info.shape[0];
-  rotation->theta = load_floats(source, names.theta, info.shape);
-  const LoadedTensor pairs = load_typed(source, names.pairs, DType::kI16, {rotation->rounds, in});
-  rotation->pairs.resize(static_cast<size_t>(rotation->rounds * in));
-  if (!rotation->pairs.empty())
-    std::memcpy(rotation->pairs.data(), pairs.view.data, rotation->pairs.size() * sizeof(int16_t));
-  const TensorInfo& scales = source.require(names.channel_scales);
-  const bool flat = scales.shape.size() == 1;
-  rotation->channel_scales =
-      load_floats(source, names.channel_scales, flat ? std::vector<int64_t>{in} : std::vector<int64_t>{1, in});
-  check_rotation(*rotation, source.place(names.pairs), names.pairs);
-  for (int64_t i = 0; i < in; ++i) {
-    if (rotation->channel_scales[static_cast<size_t>(i)] == 0.0f)
-      fail_input("{}: channel {} is 0; a channel's scale must not be 0", where(source, names.channel_scales), i);
-  }
-  return rotation;
-}
 
 // value = q s - scaled_zero; the scaled zero is s z rounded to 16 bits, so z is recovered by rounding.
-void read_scaled_zeros(const WeightSource& source, const Names& names, Paro4Weight& weight) {
+void read_scaled_zeros(const WeightSource& source, const Paro4Names& names, Paro4Weight& weight) {
   const int64_t groups = weight.in / weight.group_size;
   const std::vector<float> scaled = load_floats(source, names.zeros, {groups, weight.out});
   for (int64_t g = 0; g < groups; ++g) {
@@ -108,8 +26,8 @@ void read_scaled_zeros(const WeightSource& source, const Names& names, Paro4Weig
       const float zero = scale == 0.0f ? 0.0f : value / scale;
       const float rounded = std::nearbyint(zero);
       if (!(rounded >= 0.0f && rounded <= 15.0f) || std::fabs(zero - rounded) > 0.1f)
-        fail_input("{}: at [{}, {}]: {} is no zero point 0 to 15 times the scale {}", where(source, names.zeros), g, o,
-                   value, scale);
+        fail_input("{}: {}: at [{}, {}]: {} is no zero point 0 to 15 times the scale {}", source.place(names.zeros),
+                   names.zeros, g, o, value, scale);
       weight.zeros[static_cast<size_t>(o * groups + g)] = static_cast<uint8_t>(rounded);
     }
   }
@@ -154,17 +72,11 @@ void check_rotation(const PairRotation& rotation, const std::string& place, cons
 }
 
 Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias) {
-  const Names names = names_of(source, name);
-  if (out <= 0 || out % 8 != 0 || in <= 0 || in % kMinGroup != 0)
-    fail_input(
-        "{}: a 4-bit weight needs outputs in multiples of 8 and inputs in multiples of {}; the model asks for "
-        "[{}, {}]",
-        where(source, names.qweight), kMinGroup, out, in);
+  const Paro4Names names = paro4_names(source, name);
+  const LoadedTensor words = load_paro4_words(source, names, out, in);
   Paro4Weight weight;
   weight.in = in;
   weight.out = out;
-  const LoadedTensor words = names.older ? load_typed(source, names.qweight, DType::kI16, {out / 4, in})
-                                         : load_typed(source, names.qweight, DType::kI32, {in, out / 8});
   weight.group_size = read_group_size(source, names, out, in);
   const int64_t groups = in / weight.group_size;
   const std::vector<float> scales = load_floats(source, names.scales, {groups, out});
@@ -183,11 +95,7 @@ Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int6
     unpack_words(zeros.view.data, groups, out, weight.zeros.data());
   }
   weight.rotation = read_rotation(source, names, in, weight.group_size);
-  // The original writes a bias wherever the source model has one; one that the family does not know is an error.
-  if (bias)
-    weight.bias = load_floats(source, names.bias, {out});
-  else if (source.has(names.bias))
-    fail_input("{}: a bias is there; the model's configuration says there is none", where(source, names.bias));
+  weight.bias = read_paro4_bias(source, names, out, bias);
   return weight;
 }
 

@@ -22,13 +22,10 @@ constexpr int64_t kSerialChannels = 1024;
 
 class Paro4Linear : public CpuLinear {
  public:
-  Paro4Linear(const Paro4Weight& weight, ThreadPool* pool)
-      : packed_(pack_int4(weight.codes.data(), weight.zeros.data(), weight.scales.data(), weight.out, weight.in,
-                          weight.group_size, pool)),
-        rotation_(shared_tables(*weight.rotation)),
-        bias_(weight.bias) {
-    in = weight.in;
-    out = weight.out;
+  explicit Paro4Linear(PackedParo4 weight)
+      : packed_(std::move(weight.weight)), rotation_(shared_tables(*weight.rotation)), bias_(std::move(weight.bias)) {
+    in = packed_.in;
+    out = packed_.out;
   }
 
   bool same_input(const CpuLinear& other) const override {
@@ -170,8 +167,12 @@ class Paro4Linear : public CpuLinear {
 
 }  // namespace
 
-std::unique_ptr<CpuLinear> make_paro4_linear(const Paro4Weight& weight, ThreadPool* pool) {
-  return std::make_unique<Paro4Linear>(weight, pool);
+std::unique_ptr<CpuLinear> make_paro4_linear(PackedParo4 weight) {
+  return std::make_unique<Paro4Linear>(std::move(weight));
+}
+
+std::unique_ptr<CpuLinear> make_paro4_linear(const Paro4Weight& weight) {
+  return make_paro4_linear(pack_paro4(weight));
 }
 
 }  // namespace paro

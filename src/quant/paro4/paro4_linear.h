@@ -5,10 +5,13 @@
 
 #include "quant/cpu_linear.h"
 #include "quant/paro4/format.h"
+#include "quant/paro4/packed_weight.h"
 
 namespace paro {
 
-/// Packs `weight` for the kernels; only the packed form is kept. Equal rotations of several linears share one table.
-std::unique_ptr<CpuLinear> make_paro4_linear(const Paro4Weight& weight, ThreadPool* pool = nullptr);
+/// Equal rotations of several linears share one table.
+std::unique_ptr<CpuLinear> make_paro4_linear(PackedParo4 weight);
+/// Packs `weight` for the kernels; only the packed form is kept.
+std::unique_ptr<CpuLinear> make_paro4_linear(const Paro4Weight& weight);
 
 }  // namespace paro

@@ -1,0 +1,112 @@
+#include "quant/paro4/packed_weight.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "quant/paro4/packing.h"
+#include "quant/paro4/read_tensors.h"
+
+namespace paro {
+namespace {
+
+// Inputs of one range: in multiples of what pack_tiles takes together.
+constexpr int64_t kRangeInputs = 64;
+
+template <typename Body>
+void parallel(ThreadPool* pool, int64_t count, int64_t grain, const Body& body) {
+  if (pool != nullptr)
+    pool->parallel_for(count, grain, body);
+  else
+    body(int64_t{0}, count);
+}
+
+std::vector<uint16_t> read_scales(const WeightSource& source, const Paro4Names& names, int64_t groups, int64_t out) {
+  const std::vector<float> values = load_floats(source, names.scales, {groups, out});
+  std::vector<uint16_t> scales(values.size());
+  std::transform(values.begin(), values.end(), scales.begin(), f32_to_f16);
+  return scales;
+}
+
+// scales [groups, out] f16 and words of zero points [groups, out/8] to the meta of tiles [begin, end).
+void pack_meta(const uint16_t* scales, const std::byte* zeros, PackedInt4& packed, int64_t begin, int64_t end) {
+  const int64_t groups = packed.groups();
+  const int64_t out = packed.out;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t first = tile * kInt4Tile;
+      const int64_t outputs = std::min(kInt4Tile, out - first);
+      uint8_t* at = packed.meta.data() + (tile * groups + g) * kInt4MetaBytes;
+      std::memcpy(at, scales + g * out + first, static_cast<size_t>(outputs) * 2);
+      uint32_t words[2] = {};
+      std::memcpy(words, zeros + (g * out + first) / 2, static_cast<size_t>(outputs) / 2);
+      for (int p = 0; p < 8; ++p)
+        at[32 + kNibbleColumn[p]] =
+            static_cast<uint8_t>(((words[0] >> (4 * p)) & 15u) | (((words[1] >> (4 * p)) & 15u) << 4));
+    }
+  }
+}
+
+PackedInt4 pack_words_of(const WeightSource& source, const Paro4Names& names, const LoadedTensor& words, int64_t out,
+                         int64_t in, const LoadHelp& help) {
+  PackedInt4 packed;
+  packed.in = in;
+  packed.out = out;
+  packed.group_size = read_group_size(source, names, out, in);
+  const int64_t groups = packed.groups();
+  const int64_t code_bytes = packed.tiles() * in * kInt4Tile / 2;
+  const int64_t meta_bytes = packed.tiles() * groups * kInt4MetaBytes;
+  if (help.prepared != nullptr) {
+    const std::span<const std::byte> codes = help.prepared->find(names.qweight, code_bytes);
+    const std::span<const std::byte> meta = help.prepared->find(names.scales, meta_bytes);
+    if (!codes.empty() && !meta.empty()) {
+      packed.codes = AlignedBuffer(help.prepared->owner(), reinterpret_cast<const uint8_t*>(codes.data()), code_bytes);
+      packed.meta = AlignedBuffer(help.prepared->owner(), reinterpret_cast<const uint8_t*>(meta.data()), meta_bytes);
+      return packed;
+    }
+  }
+  const std::vector<uint16_t> scales = read_scales(source, names, groups, out);
+  const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+  packed.codes = AlignedBuffer(code_bytes);
+  packed.meta = AlignedBuffer(meta_bytes);
+  source.will_read(names.qweight);
+  parallel(help.pool, in, kRangeInputs,
+           [&](int64_t begin, int64_t end) { pack_tiles(words.view.data, in, out, begin, end, packed.codes.data()); });
+  parallel(help.pool, packed.tiles(), 16,
+           [&](int64_t begin, int64_t end) { pack_meta(scales.data(), zeros.view.data, packed, begin, end); });
+  if (help.prepared != nullptr) {
+    help.prepared->add(names.qweight, std::as_bytes(std::span(packed.codes.data(), static_cast<size_t>(code_bytes))));
+    help.prepared->add(names.scales, std::as_bytes(std::span(packed.meta.data(), static_cast<size_t>(meta_bytes))));
+  }
+  return packed;
+}
+
+}  // namespace
+
+PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias,
+                              const LoadHelp& help) {
+  const Paro4Names names = paro4_names(source, name);
+  PackedParo4 result;
+  if (names.older) {
+    result = pack_paro4(read_paro4(source, name, out, in, bias), help.pool);
+  } else {
+    const LoadedTensor words = load_paro4_words(source, names, out, in);
+    result.weight = pack_words_of(source, names, words, out, in, help);
+    result.rotation = read_rotation(source, names, in, result.weight.group_size);
+    result.bias = read_paro4_bias(source, names, out, bias);
+  }
+  for (const std::string& read : {names.qweight, names.zeros, names.scales, names.theta, names.pairs})
+    source.was_read(read);
+  return result;
+}
+
+PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool) {
+  return {pack_int4(weight.codes.data(), weight.zeros.data(), weight.scales.data(), weight.out, weight.in,
+                    weight.group_size, pool),
+          weight.rotation, weight.bias};
+}
+
+}  // namespace paro
