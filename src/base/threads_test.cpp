@@ -39,6 +39,24 @@ TEST(ThreadPool, RangesCoverEverythingOnce) {
   }
 }
 
+TEST(ThreadPool, RangesTellTheirThreadAndUnevenWorkIsShared) {
+  ThreadPool pool(3);
+  std::vector<std::atomic<int>> calls(1000);
+  std::vector<std::atomic<int>> inside(3);
+  for (int round = 0; round < 20; ++round) {
+    pool.parallel_for(1000, 1, [&](int64_t begin, int64_t end, int thread) {
+      ASSERT_TRUE(thread >= 0 && thread < 3);
+      EXPECT_EQ(inside[static_cast<size_t>(thread)].fetch_add(1), 0)
+          << "two bodies with the scratch memory of one thread";
+      // The first share is much slower than the others: its rest goes to them.
+      if (begin < 333 && begin % 10 == 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
+      for (int64_t i = begin; i < end; ++i) calls[static_cast<size_t>(i)].fetch_add(1);
+      inside[static_cast<size_t>(thread)].fetch_sub(1);
+    });
+  }
+  for (const auto& count : calls) EXPECT_EQ(count.load(), 20);
+}
+
 TEST(ThreadPool, ResultsAreVisibleAndExceptionsCome) {
   ThreadPool pool(3);
   std::vector<int64_t> values(1000);

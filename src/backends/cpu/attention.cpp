@@ -44,34 +44,6 @@ struct Task {
   int64_t chunk = 0;
 };
 
-/// What is left of a range of tasks that one thread began with.
-class alignas(64) TaskShare {
- public:
-  TaskShare(int64_t begin, int64_t end) : range_(pack(begin, end)) {}
-  bool take_first(int64_t& task) {
-    return take([&](int64_t begin, int64_t end) { return task = begin, pack(begin + 1, end); });
-  }
-  bool take_last(int64_t& task) {
-    return take([&](int64_t begin, int64_t end) { return task = end - 1, pack(begin, end - 1); });
-  }
-
- private:
-  static uint64_t pack(int64_t begin, int64_t end) {
-    return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
-  }
-  template <typename Cut>
-  bool take(const Cut& cut) {
-    uint64_t range = range_.load(std::memory_order_relaxed);
-    for (;;) {
-      const auto begin = static_cast<int64_t>(range >> 32);
-      const auto end = static_cast<int64_t>(range & 0xffffffff);
-      if (begin == end) return false;
-      if (range_.compare_exchange_weak(range, cut(begin, end), std::memory_order_relaxed)) return true;
-    }
-  }
-  std::atomic<uint64_t> range_;  // begin in the upper half, end in the lower
-};
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t first_seen(const AttentionSpec& spec, int64_t position) {
@@ -117,22 +89,11 @@ class Attention {
     const int64_t threads = bytes < kSerialBytes ? 1 : pool.size();
     const int64_t stride = (scratch_bytes_ + 63) / 64 * 64;
     auto* scratch = arena.array<std::byte>(stride * threads);
-    if (threads == 1) {
-      for (int64_t i = 0; i < task_count_; ++i) execute(tasks_[i], scratch);
-      return;
-    }
-    // Each thread walks through its own share: neighbours of a list in the order of memory, which is read almost twice
-    // as fast as tasks handed out in turn. Whoever is done takes from the end of another's share.
-    auto* shares = arena.array<TaskShare>(threads);
-    for (int64_t t = 0; t < threads; ++t)
-      new (shares + t) TaskShare(task_count_ * t / threads, task_count_ * (t + 1) / threads);
-    pool.run([&](int thread) {
-      std::byte* memory = scratch + stride * thread;
-      int64_t task = 0;
-      while (shares[thread].take_first(task)) execute(tasks_[task], memory);
-      for (int64_t other = 1; other < threads; ++other)
-        while (shares[(thread + other) % threads].take_last(task)) execute(tasks_[task], memory);
-    });
+    const auto execute_all = [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t i = begin; i < end; ++i) execute(tasks_[i], scratch + stride * thread);
+    };
+    if (threads == 1) return execute_all(0, task_count_, 0);
+    pool.parallel_for(task_count_, 1, execute_all);
   }
 
  private:
