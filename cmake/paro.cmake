@@ -1,7 +1,7 @@
 # How a module is built: its folder's sources by name. A new file needs no line here:
 #   *_test.cpp   go into the module's test program
 #   *_bench.cpp  go into the module's benchmark program
-#   *avx2.cpp, *avx512.cpp, *avx512vnni.cpp, *neon.cpp  are compiled for that instruction set (left out elsewhere)
+#   *avx2.cpp, *avxvnni.cpp, *avx512.cpp, *avx512vnni.cpp, *neon.cpp  are compiled for that instruction set (left out elsewhere)
 
 add_library(paro_flags INTERFACE)
 target_include_directories(paro_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -18,6 +18,7 @@ if(PARO_SANITIZE)
 endif()
 
 set(PARO_ISA_avx2 -mavx2 -mfma -mf16c -mbmi2)
+set(PARO_ISA_avxvnni ${PARO_ISA_avx2} -mavxvnni)
 set(PARO_ISA_avx512 ${PARO_ISA_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 set(PARO_ISA_avx512vnni ${PARO_ISA_avx512} -mavx512vnni)
 
@@ -33,7 +34,7 @@ function(paro_module name)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(FILTER sources EXCLUDE REGEX "neon\\.cpp$")
     foreach(source ${sources})
-      if(source MATCHES "(avx2|avx512|avx512vnni)\\.cpp$")
+      if(source MATCHES "(avx2|avxvnni|avx512|avx512vnni)\\.cpp$")
         set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${PARO_ISA_${CMAKE_MATCH_1}}")
       endif()
     endforeach()

@@ -20,6 +20,15 @@ bool has_f16c() {
   unsigned int d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+
+/// Nor "avxvnni".
+bool has_avx_vnni() {
+  unsigned int a = 0;
+  unsigned int b = 0;
+  unsigned int c = 0;
+  unsigned int d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
 #endif
 
 std::vector<Isa> detect() {
@@ -28,6 +37,7 @@ std::vector<Isa> detect() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
     isas.push_back(Isa::kAvx2);
+    if (has_avx_vnni()) isas.push_back(Isa::kAvxVnni);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
       isas.push_back(Isa::kAvx512);
@@ -43,14 +53,14 @@ std::vector<Isa> detect() {
 Isa choose() {
   const char* wanted = std::getenv("PARO_ISA");
   if (wanted == nullptr || *wanted == '\0') return supported_isas().back();
-  for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon}) {
+  for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon}) {
     if (isa_name(isa) != wanted) continue;
     for (Isa supported : supported_isas())
       if (supported == isa) return isa;
     fail_limit("PARO_ISA={}: this processor lacks it; the best it has is {}", wanted,
                isa_name(supported_isas().back()));
   }
-  fail_usage("PARO_ISA={}: expected reference, avx2, avx512, avx512vnni or neon", wanted);
+  fail_usage("PARO_ISA={}: expected reference, avx2, avxvnni, avx512, avx512vnni or neon", wanted);
 }
 
 }  // namespace
@@ -59,6 +69,7 @@ std::string_view isa_name(Isa isa) {
   switch (isa) {
     case Isa::kReference: return "reference";
     case Isa::kAvx2: return "avx2";
+    case Isa::kAvxVnni: return "avxvnni";
     case Isa::kAvx512: return "avx512";
     case Isa::kAvx512Vnni: return "avx512vnni";
     case Isa::kNeon: return "neon";

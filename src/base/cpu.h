@@ -7,10 +7,11 @@
 namespace paro {
 
 /// Instruction sets that kernels are written for, in rising order of preference.
-/// kAvx2: AVX2, FMA and F16C. kAvx512: F, BW, DQ and VL. kAvx512Vnni: those and AVX512_VNNI.
-enum class Isa { kReference, kAvx2, kAvx512, kAvx512Vnni, kNeon };
+/// kAvx2: AVX2, FMA and F16C. kAvxVnni: those and AVX_VNNI. kAvx512: kAvx2 and F, BW, DQ and VL. kAvx512Vnni: those and
+/// AVX512_VNNI. Each includes those before it, but kAvx512 and kAvx512Vnni not kAvxVnni, and kNeon none.
+enum class Isa { kReference, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kNeon };
 
-/// "reference", "avx2", "avx512", "avx512vnni", "neon"
+/// "reference", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"
 std::string_view isa_name(Isa isa);
 /// What this processor (and operating system) can run, kReference first, best last.
 const std::vector<Isa>& supported_isas();

@@ -9,7 +9,8 @@
 
 namespace paro {
 
-/// The best variant that `isa` includes (kAvx512Vnni includes kAvx512 and so on; kNeon only itself).
+/// The best variant that `isa` includes (kAvx512Vnni includes kAvx512 and so on; kAvxVnni is included by none, kNeon
+/// includes only itself). An operation with a kAvxVnni variant has a kAvx512 one too, which comes after it.
 template <typename Variant>
 const Variant& variant_for(std::span<const Variant> variants, Isa isa) {
   const Variant* best = &variants.front();

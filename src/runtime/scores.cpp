@@ -17,8 +17,8 @@ const Variant& active() {
   static const Variant& variant = []() -> const Variant& {
 #if defined(__x86_64__)
     const Isa isa = active_isa();
-    if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return kAvx512;
-    if (isa == Isa::kAvx2) return kAvx2;
+    if (isa >= Isa::kAvx512) return kAvx512;
+    if (isa >= Isa::kAvx2) return kAvx2;
 #endif
     return kGeneric;
   }();

@@ -8,7 +8,7 @@ std::span<const Int4Kernels> int4_variants() {
   static const std::vector<Int4Kernels> variants {
     kInt4Reference,
 #if defined(__x86_64__)
-        kInt4Avx2, kInt4Avx512, kInt4Avx512Vnni,
+        kInt4Avx2, kInt4AvxVnni, kInt4Avx512, kInt4Avx512Vnni,
 #endif
   };
   return variants;

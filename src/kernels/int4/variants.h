@@ -7,6 +7,7 @@ namespace paro {
 
 extern const Int4Kernels kInt4Reference;
 extern const Int4Kernels kInt4Avx2;
+extern const Int4Kernels kInt4AvxVnni;
 extern const Int4Kernels kInt4Avx512;
 extern const Int4Kernels kInt4Avx512Vnni;
 

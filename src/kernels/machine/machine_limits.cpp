@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 
 #include "base/topology.h"
 #include "kernels/machine/variants.h"
@@ -55,6 +56,7 @@ std::span<const MachineKernels> machine_variants() {
     kMachineReference,
 #if defined(__x86_64__)
     kMachineAvx2,
+    kMachineAvxVnni,
     kMachineAvx512,
     kMachineAvx512Vnni,
 #endif
@@ -69,6 +71,10 @@ MachineLimits measure_machine_limits(ThreadPool& pool, Isa isa, double seconds) 
     const int64_t bytes = std::clamp(kTimesTheCache * last_level_cache_bytes(), kLeastBufferBytes, kMostBufferBytes) /
                           kRangeBytes * kRangeBytes;
     AlignedBuffer buffer(bytes);
+    // Memory that nobody wrote is one page of zeros, which stays in the cache.
+    pool.parallel_for(bytes, kRangeBytes, [&](int64_t begin, int64_t end) {
+      std::memset(buffer.data() + begin, 1, static_cast<size_t>(end - begin));
+    });
     std::atomic<uint64_t> sink{0};
     const double time = shortest(seconds / 2, [&] {
       pool.parallel_for(bytes, kRangeBytes,

@@ -7,6 +7,7 @@ namespace paro {
 
 extern const MachineKernels kMachineReference;
 extern const MachineKernels kMachineAvx2;
+extern const MachineKernels kMachineAvxVnni;
 extern const MachineKernels kMachineAvx512;
 extern const MachineKernels kMachineAvx512Vnni;
 

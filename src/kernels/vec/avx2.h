@@ -1,5 +1,5 @@
-// Eight float lanes and thirty-two bytes. Included only by *avx2.cpp: everything has internal linkage, so that code
-// compiled for one instruction set can never be linked in place of another's.
+// Eight float lanes and thirty-two bytes. Included only by *avx2.cpp and *avxvnni.cpp: everything has internal linkage,
+// so that code compiled for one instruction set can never be linked in place of another's.
 #pragma once
 
 #include <immintrin.h>
