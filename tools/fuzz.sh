@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-30}
 build=build/asan
-tools/setup.sh clang || exit 1
+tools/setup.sh clang libclang-rt-dev || exit 1
 launcher=$(command -v ccache)
 targets=()
 for source in fuzz/*_fuzz.cpp; do targets+=("$(basename "$source" .cpp)"); done

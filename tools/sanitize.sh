@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- asan tsan
-tools/setup.sh clang || exit 1
+tools/setup.sh clang libclang-rt-dev || exit 1
 launcher=$(command -v ccache)
 passed=0 failed=0
 
