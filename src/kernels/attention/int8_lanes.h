@@ -134,7 +134,7 @@ struct Int8Format {
     const int64_t first = begin / kKeyBlock * kKeyBlock;
     const int64_t count = (end + kKeyBlock - 1) / kKeyBlock * kKeyBlock - first;
     alignas(64) uint8_t bytes[kQueries][Codes::bytes(kAttentionChunk)];
-    int32_t total[kQueries];
+    int32_t total[kQueries] = {};  // nothing is encoded where no query sees a position
     Codes codes[kQueries];
     float unit[kQueries];
     for (int r = 0; r < kQueries; ++r) {
