@@ -42,6 +42,10 @@ struct Group {
 struct Task {
   const Group* group = nullptr;
   int64_t chunk = 0;
+
+  const std::byte* chunk_data() const {
+    return group->cache.data + (group->first_chunk + chunk) * group->cache.chunk_stride;
+  }
 };
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -90,7 +94,8 @@ class Attention {
     const int64_t stride = (scratch_bytes_ + 63) / 64 * 64;
     auto* scratch = arena.array<std::byte>(stride * threads);
     const auto execute_all = [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t i = begin; i < end; ++i) execute(tasks_[i], scratch + stride * thread);
+      for (int64_t i = begin; i < end; ++i)
+        execute(tasks_[i], i + 1 < task_count_ ? &tasks_[i + 1] : nullptr, scratch + stride * thread);
     };
     if (threads == 1) return execute_all(0, task_count_, 0);
     pool.parallel_for(task_count_, 1, execute_all);
@@ -101,8 +106,9 @@ class Attention {
   /// Calls visit(group) for each group of the batch.
   template <typename Visit>
   void for_each_group(const Batch& batch, const Visit& visit) const;
-  void execute(const Task& task, std::byte* memory) const;
-  void execute_chunk(const Task& task, const TaskScratch& scratch) const;
+  /// `next`: the task after it in the order of memory, or null.
+  void execute(const Task& task, const Task* next, std::byte* memory) const;
+  void execute_chunk(const Task& task, const Task* next, const TaskScratch& scratch) const;
 
   const AttentionSpec& spec_;
   const float* q_;
@@ -183,7 +189,7 @@ void Attention::plan(Arena& arena, const Batch& batch) {
   }
 }
 
-void Attention::execute(const Task& task, std::byte* memory) const {
+void Attention::execute(const Task& task, const Task* next, std::byte* memory) const {
   const Group& group = *task.group;
   const TaskScratch scratch(memory, group.queries(), spec_.head_dim);
   int64_t i = 0;
@@ -197,14 +203,14 @@ void Attention::execute(const Task& task, std::byte* memory) const {
     }
   }
   if (group.few) {
-    execute_chunk(task, scratch);
+    execute_chunk(task, next, scratch);
   } else {
     group.kernels->attend_rows(
         {group.cache, scratch.q, group.queries(), scratch.first, scratch.last, scratch.rest, scratch.out});
   }
 }
 
-void Attention::execute_chunk(const Task& task, const TaskScratch& scratch) const {
+void Attention::execute_chunk(const Task& task, const Task* next, const TaskScratch& scratch) const {
   const Group& group = *task.group;
   const int64_t queries = group.queries();
   const int64_t padded = padded_head_dim(spec_.head_dim);
@@ -220,6 +226,7 @@ void Attention::execute_chunk(const Task& task, const TaskScratch& scratch) cons
   chunk.sum = chunk.max + queries;
   chunk.out = chunk.sum + queries;
   chunk.scores = chunk.out + queries * padded;
+  if (next != nullptr) chunk.next = next->chunk_data();
   if (group.chunks > 1) {
     chunk.max = group.max + task.chunk * queries;
     chunk.sum = group.sum + task.chunk * queries;

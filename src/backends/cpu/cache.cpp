@@ -1,6 +1,5 @@
 #include "backends/cpu/cache.h"
 
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 
 #include "backends/cpu/cpu_ops.h"
@@ -41,21 +40,17 @@ CpuCache::CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t p
   const auto chunks = static_cast<size_t>((positions + kAttentionChunk - 1) / kAttentionChunk);
   head_bytes_ = static_cast<size_t>(kv_chunk_bytes(bits, head_dim));
   chunk_bytes_ = times(times(head_bytes_, static_cast<size_t>(kv_heads)), static_cast<size_t>(layers));
-  bytes_ = times(chunk_bytes_, chunks);
-  void* data = bytes_ > machine_memory()
-                   ? MAP_FAILED
-                   : ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
+  const size_t bytes = times(chunk_bytes_, chunks);
+  if (bytes > machine_memory())
     fail_limit("KV cache: cannot reserve {:.1f} GB for {} positions; a shorter context needs less",
-               static_cast<double>(bytes_) * 1e-9, positions);
-  data_ = static_cast<std::byte*>(data);
+               static_cast<double>(bytes) * 1e-9, positions);
+  memory_ = AlignedBuffer(static_cast<int64_t>(bytes), "the KV cache; a shorter context needs less");
 }
 
-CpuCache::~CpuCache() { ::munmap(data_, bytes_); }
-
 KvHead CpuCache::head(int64_t layer, int64_t kv_head) const {
-  return {data_ + static_cast<size_t>(layer * kv_heads_ + kv_head) * head_bytes_, static_cast<int64_t>(chunk_bytes_),
-          head_dim_};
+  return {reinterpret_cast<std::byte*>(const_cast<uint8_t*>(memory_.data())) +
+              static_cast<size_t>(layer * kv_heads_ + kv_head) * head_bytes_,
+          static_cast<int64_t>(chunk_bytes_), head_dim_};
 }
 
 std::unique_ptr<KvCache> make_cpu_cache(const ModelConfig& config, int64_t capacity, KvBits bits) {

@@ -1,10 +1,11 @@
 // The CPU's KV cache: one reservation, chunk of positions by chunk, each holding all layers and KV heads. What a layer
-// reads of a chunk lies together (decoding streams through it), and memory is touched only as positions fill.
+// reads of a chunk lies together (decoding streams through it), and memory is touched only as chunks fill.
 #pragma once
 
 #include <cstddef>
 
 #include "kernels/attention/attention.h"
+#include "kernels/vec/aligned_buffer.h"
 #include "model/ops.h"
 
 namespace paro {
@@ -12,9 +13,6 @@ namespace paro {
 class CpuCache : public KvCache {
  public:
   CpuCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t positions, KvBits bits);
-  ~CpuCache() override;
-  CpuCache(const CpuCache&) = delete;
-  CpuCache& operator=(const CpuCache&) = delete;
 
   KvHead head(int64_t layer, int64_t kv_head) const;
   /// What reads and writes its heads, for the instruction set in use.
@@ -32,8 +30,7 @@ class CpuCache : public KvCache {
   const AttentionKernels& kernels_;
   size_t head_bytes_ = 0;   // of one chunk, layer and head
   size_t chunk_bytes_ = 0;  // of all layers and heads
-  size_t bytes_ = 0;        // reserved
-  std::byte* data_ = nullptr;
+  AlignedBuffer memory_;
 };
 
 }  // namespace paro

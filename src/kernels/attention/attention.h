@@ -54,6 +54,8 @@ struct AttentionChunk {
   float* max = nullptr;  // [queries]
   float* sum = nullptr;  // [queries]
   float* out = nullptr;  // [queries, padded_head_dim]
+  /// What the thread will read after this head's chunk, where it does not follow in memory: prefetched towards the end.
+  const std::byte* next = nullptr;
 };
 
 /// Query rows over the positions [first[i], last[i]] of each; first and last do not fall from row to row.
@@ -82,8 +84,8 @@ struct AttentionKernels {
 std::span<const AttentionKernels> attention_variants(KvBits bits);
 
 /// Joins `chunks` results of the same queries (arrays as in AttentionChunk, chunk-major) in order:
-/// out[i] = the softmax average, [head_dim].
-void merge_chunks(const float* max, const float* sum, const float* partial, int64_t chunks, int64_t queries,
-                  int64_t head_dim, float* const* out);
+/// out[i] = the softmax average, [head_dim]. `max` is overwritten.
+void merge_chunks(float* max, const float* sum, const float* partial, int64_t chunks, int64_t queries, int64_t head_dim,
+                  float* const* out);
 
 }  // namespace paro

@@ -6,27 +6,35 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/test_variants.h"
+#include "kernels/vec/aligned_buffer.h"
 
 namespace paro {
 namespace {
 
-/// Chunks of one head side by side.
-struct Cache {
-  Cache(const AttentionKernels& kernels, int64_t positions, int64_t head_dim)
-      : stride(kv_chunk_bytes(kernels.bits, head_dim)),
-        data(static_cast<size_t>((positions + kAttentionChunk - 1) / kAttentionChunk * stride)) {
-    const std::vector<float> x = random_floats(head_dim, 3);
-    for (int64_t p = 0; p < positions; ++p) kernels.store_position(head(head_dim), p, x.data(), x.data());
+/// Heads one after another, the chunks of each side by side.
+struct Caches {
+  Caches(const AttentionKernels& kernels, int64_t count, int64_t positions, int64_t dim)
+      : head_dim(dim),
+        stride(kv_chunk_bytes(kernels.bits, dim)),
+        bytes((positions + kAttentionChunk - 1) / kAttentionChunk * stride),
+        data(count * bytes) {
+    const std::vector<float> x = random_floats(dim, 3);
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t p = 0; p < positions; ++p) kernels.store_position(head(i), p, x.data(), x.data());
   }
-  KvHead head(int64_t head_dim) const { return {const_cast<std::byte*>(data.data()), stride, head_dim}; }
+  KvHead head(int64_t i) const {
+    return {reinterpret_cast<std::byte*>(const_cast<uint8_t*>(data.data())) + i * bytes, stride, head_dim};
+  }
+  int64_t head_dim;
   int64_t stride;
-  std::vector<std::byte> data;
+  int64_t bytes;  // of a head
+  AlignedBuffer data;
 };
 
 /// A window of `tokens` in tasks of 96 rows, `heads` queries to a KV head: what the op set runs.
 void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t tokens, int64_t head_dim,
              int64_t heads) {
-  const Cache cache(kernels, tokens, head_dim);
+  const Caches caches(kernels, 1, tokens, head_dim);
   const int64_t step = 96 / heads;
   const int64_t queries = step * heads;
   const std::vector<float> q = random_floats(queries * head_dim, 1, 0.1f);
@@ -44,7 +52,7 @@ void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t t
         seen += token + i / heads + 1;
       }
       kernels.attend_rows(
-          {cache.head(head_dim), q.data(), queries, first.data(), last.data(), scratch.data(), pointers.data()});
+          {caches.head(0), q.data(), queries, first.data(), last.data(), scratch.data(), pointers.data()});
     }
   }
   // Useful operations only: two products over the positions that a row sees.
@@ -56,21 +64,20 @@ void prefill(benchmark::State& state, const AttentionKernels& kernels, int64_t t
 void decode(benchmark::State& state, const AttentionKernels& kernels, int64_t positions, int64_t head_dim,
             int64_t heads) {
   const int64_t bytes = positions / kAttentionChunk * kv_chunk_bytes(kernels.bits, head_dim);
-  const int64_t caches = std::max<int64_t>(1, (int64_t{96} << 20) / bytes);
-  std::vector<Cache> all;
-  for (int64_t i = 0; i < caches; ++i) all.emplace_back(kernels, positions, head_dim);
+  const int64_t count = std::max<int64_t>(1, (int64_t{96} << 20) / bytes);
+  const Caches caches(kernels, count, positions, head_dim);
   const std::vector<float> q = random_floats(heads * head_dim, 1, 0.1f);
   const std::vector<int64_t> first(static_cast<size_t>(heads)), last(static_cast<size_t>(heads), positions - 1);
   std::vector<float> scores(static_cast<size_t>(heads * kAttentionChunk)), max(static_cast<size_t>(heads)), sum(max);
   std::vector<float> out(static_cast<size_t>(heads * padded_head_dim(head_dim)));
   for (auto _ : state) {
-    for (const Cache& cache : all)
+    for (int64_t i = 0; i < count; ++i)
       for (int64_t begin = 0; begin < positions; begin += kAttentionChunk)
-        kernels.attend_chunk({cache.head(head_dim), q.data(), heads, first.data(), last.data(), begin,
+        kernels.attend_chunk({caches.head(i), q.data(), heads, first.data(), last.data(), begin,
                               std::min(begin + kAttentionChunk, positions), scores.data(), max.data(), sum.data(),
                               out.data()});
   }
-  state.SetBytesProcessed(state.iterations() * caches * bytes);
+  state.SetBytesProcessed(state.iterations() * count * bytes);
 }
 
 /// The limit of decode: the same bytes summed by the compiler's own loop.

@@ -32,17 +32,19 @@ void store_f16_position(const KvHead& cache, int64_t position, const float* k, c
 /// Scores of kQueries queries with the 16 positions of each key block. kSplit independent sums over
 /// the channels hide the latency of the multiply-adds when there are few queries.
 template <int kQueries, int kSplit>
-void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_t blocks, float* scores) {
+void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_t blocks, const ReadAhead& ahead,
+                  float* scores) {
   for (int64_t b = 0; b < blocks; ++b) {
     Vec::F sums[kSplit][kQueries][kVecs];
     for (auto& split : sums)
       for (auto& query : split)
         for (Vec::F& sum : query) sum = Vec::zero();
     const uint16_t* block = keys + b * kKeyBlock * head_dim;
+    const int64_t distance = ahead.distance(block) / kF16Bytes;
     int64_t d = 0;
     for (; d + kSplit <= head_dim; d += kSplit) {
       for (int s = 0; s < kSplit; ++s) {
-        if (kSplit % 2 == 1 || s % 2 == 0) __builtin_prefetch(block + (d + s) * kKeyBlock + kReadAhead / kF16Bytes);
+        if (kSplit % 2 == 1 || s % 2 == 0) prefetch(block + (d + s) * kKeyBlock + distance);
         Vec::F k[kVecs];
         for (int i = 0; i < kVecs; ++i) k[i] = Vec::load_f16(block + (d + s) * kKeyBlock + i * Vec::kWidth);
         for (int r = 0; r < kQueries; ++r) {
@@ -71,15 +73,16 @@ void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_
 /// out[r][0 .. kWidth vectors) = sum_p weights[r][p] values[p] for p in [begin, end).
 template <int kQueries, int kWidth>
 inline void weigh_values(const float* weights, const uint16_t* values, int64_t stride, int64_t begin, int64_t end,
-                         float* out) {
+                         const ReadAhead& ahead, float* out) {
   Vec::F sums[kQueries][kWidth];
   for (auto& query : sums)
     for (Vec::F& sum : query) sum = Vec::zero();
   for (int64_t p = begin; p < end; ++p) {
     Vec::F a[kQueries];
     for (int r = 0; r < kQueries; ++r) a[r] = Vec::set1(weights[r * kAttentionChunk + p]);
+    const int64_t distance = ahead.distance(values + p * stride) / kF16Bytes;
     for (int i = 0; i < kWidth; ++i) {
-      if (i * Vec::kWidth % 32 == 0) __builtin_prefetch(values + p * stride + i * Vec::kWidth + kReadAhead / kF16Bytes);
+      if (i * Vec::kWidth % 32 == 0) prefetch(values + p * stride + i * Vec::kWidth + distance);
       const Vec::F v = Vec::load_f16(values + p * stride + i * Vec::kWidth);
       for (int r = 0; r < kQueries; ++r) sums[r][i] = Vec::fma(a[r], v, sums[r][i]);
     }
@@ -101,20 +104,22 @@ struct F16Format {
     const int64_t head_dim = a.cache.head_dim;
     const F16Chunk chunk(a.cache, a.begin / kAttentionChunk);
     score_blocks<kQueries, kSplit[kQueries]>(a.q + query * head_dim, head_dim, chunk.keys + begin * head_dim,
-                                             (end - begin) / kKeyBlock, scores + begin);
+                                             (end - begin) / kKeyBlock, ReadAhead(a, F16Chunk::bytes(head_dim)),
+                                             scores + begin);
   }
 
   template <int kQueries>
   static void weigh(const AttentionChunk& a, int64_t query, int64_t begin, int64_t end, const float* scores) {
     const int64_t stride = padded_head_dim(a.cache.head_dim);
     const F16Chunk chunk(a.cache, a.begin / kAttentionChunk);
+    const ReadAhead ahead(a, F16Chunk::bytes(a.cache.head_dim));
     float* out = a.out + query * stride;
     constexpr int kStep = kWidth[kQueries];
     int64_t d = 0;
     for (; d + kStep * Vec::kWidth <= stride; d += kStep * Vec::kWidth)
-      weigh_values<kQueries, kStep>(scores, chunk.values + d, stride, begin, end, out + d);
+      weigh_values<kQueries, kStep>(scores, chunk.values + d, stride, begin, end, ahead, out + d);
     for (; d < stride; d += Vec::kWidth)
-      weigh_values<kQueries, 1>(scores, chunk.values + d, stride, begin, end, out + d);
+      weigh_values<kQueries, 1>(scores, chunk.values + d, stride, begin, end, ahead, out + d);
   }
 
   static void widen(const KvHead& cache, int64_t start, int64_t end, const RowsScratch& scratch) {

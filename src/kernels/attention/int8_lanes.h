@@ -79,22 +79,25 @@ inline float encode(const float* x, int64_t n, float largest, uint8_t* codes, in
 }
 
 inline float largest_of(const float* x, int64_t n) {
-  float largest = 0.0f;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  return largest;
+  Vec::F largest = Vec::zero();
+  for (int64_t i = 0; i < n; i += Vec::kWidth) {
+    const Vec::F v = n - i >= Vec::kWidth ? Vec::load(x + i) : Vec::load_first(x + i, n - i);
+    largest = Vec::max(largest, Vec::max(v, Vec::sub(Vec::zero(), v)));
+  }
+  return Vec::max_lanes(largest);
 }
 
 struct Int8Format {
   static constexpr int kMostQueries = 4;
+  static constexpr int64_t kKeyGroups = kMostInt8HeadDim / kKeyGroup;
 
   template <int kQueries>
   static void score(const AttentionChunk& a, int64_t query, int64_t begin, int64_t end, float* scores) {
     const int64_t head_dim = a.cache.head_dim;
     const Int8Chunk chunk(a.cache, a.begin / kAttentionChunk);
-    constexpr int64_t kGroups = kMostInt8HeadDim / kKeyGroup;
     alignas(64) uint8_t bytes[kQueries][Codes::bytes(kMostInt8HeadDim)];
-    int32_t totals[kQueries][kGroups];
-    Codes codes[kGroups][kQueries];
+    int32_t totals[kQueries][kKeyGroups];
+    Codes codes[kKeyGroups][kQueries];
     float unit[kQueries];
     for (int r = 0; r < kQueries; ++r) {
       const float* q = a.q + (query + r) * head_dim;
@@ -102,28 +105,43 @@ struct Int8Format {
       unit[r] = encode(q, head_dim, largest_of(q, head_dim), bytes[r], padded, kKeyGroup, totals[r]);
       for (int64_t g = 0; g < chunk.key_groups; ++g) codes[g][r] = Codes(bytes[r], padded, g * kKeyGroup);
     }
+    const ReadAhead ahead(a, Int8Chunk::bytes(head_dim));
+    int64_t p = begin;
+    for (; p + kTileRows<kQueries> * kKeyBlock <= end; p += kTileRows<kQueries> * kKeyBlock)
+      score_blocks<kQueries, kTileRows<kQueries>>(chunk, ahead, codes, totals, unit, p, scores);
+    for (; p < end; p += kKeyBlock) score_blocks<kQueries, 1>(chunk, ahead, codes, totals, unit, p, scores);
+  }
+
+  /// kBlocks key blocks from position p of the chunk on.
+  template <int kQueries, int kBlocks>
+  static void score_blocks(const Int8Chunk& chunk, const ReadAhead& ahead, const Codes (*codes)[kQueries],
+                           const int32_t (*totals)[kKeyGroups], const float* unit, int64_t p, float* scores) {
     constexpr int64_t kGroupSteps = kKeyGroup / kTileDepth;
-    for (int64_t p = begin; p < end; p += kKeyBlock) {
-      const uint8_t* tiles = chunk.keys + p / kKeyBlock * chunk.key_steps * kTile;
-      Vec::F score[kQueries][kVecs];
-      for (auto& row : score)
-        for (Vec::F& s : row) s = Vec::zero();
-      for (int64_t g = 0; g < chunk.key_groups; ++g) {
-        Vec::I sums[kQueries][kVecs];
-        dot_tiles<kQueries>(tiles + g * kGroupSteps * kTile, std::min(kGroupSteps, chunk.key_steps - g * kGroupSteps),
-                            codes[g], sums);
+    const uint8_t* tiles = chunk.keys + p / kKeyBlock * chunk.key_steps * kTile;
+    const int64_t distance = ahead.distance(tiles);
+    Vec::F score[kBlocks][kQueries][kVecs];
+    for (auto& block : score)
+      for (auto& query : block)
+        for (Vec::F& s : query) s = Vec::zero();
+    for (int64_t g = 0; g < chunk.key_groups; ++g) {
+      Vec::I sums[kBlocks][kQueries][kVecs];
+      dot_tiles<kQueries, kBlocks>(tiles + g * kGroupSteps * kTile, chunk.key_steps * kTile,
+                                   std::min(kGroupSteps, chunk.key_steps - g * kGroupSteps), distance, codes[g], sums);
+      for (int b = 0; b < kBlocks; ++b) {
         Vec::F scales[kVecs];
-        load_scales(chunk.key_scales + g * kAttentionChunk + p, scales);
+        load_scales(chunk.key_scales + g * kAttentionChunk + p + b * kKeyBlock, scales);
         for (int r = 0; r < kQueries; ++r) {
           const Vec::I zero = Vec::iset1(kByteZero * totals[r][g]);
           for (int i = 0; i < kVecs; ++i)
-            score[r][i] = Vec::fma(Vec::to_float(Vec::isub(sums[r][i], zero)), scales[i], score[r][i]);
+            score[b][r][i] = Vec::fma(Vec::to_float(Vec::isub(sums[b][r][i], zero)), scales[i], score[b][r][i]);
         }
       }
+    }
+    for (int b = 0; b < kBlocks; ++b)
       for (int r = 0; r < kQueries; ++r)
         for (int i = 0; i < kVecs; ++i)
-          Vec::store(scores + r * kAttentionChunk + p + i * Vec::kWidth, Vec::mul(score[r][i], Vec::set1(unit[r])));
-    }
+          Vec::store(scores + r * kAttentionChunk + p + b * kKeyBlock + i * Vec::kWidth,
+                     Vec::mul(score[b][r][i], Vec::set1(unit[r])));
   }
 
   template <int kQueries>
@@ -148,17 +166,25 @@ struct Int8Format {
       unit[r] = encode(weights, count, Vec::max_lanes(largest), bytes[r], count, kAttentionChunk, &total[r]);
       codes[r] = Codes(bytes[r], count, 0);
     }
-    for (int64_t d = 0; d < stride; d += 16) {
-      Vec::I sums[kQueries][kVecs];
-      dot_tiles<kQueries>(chunk.values + (d / 16 * kAttentionChunk + first) / kTileDepth * kTile, count / kTileDepth,
-                          codes, sums);
-      for (int r = 0; r < kQueries; ++r) {
-        const Vec::I zero = Vec::iset1(kByteZero * total[r]);
-        for (int i = 0; i < kVecs; ++i)
-          Vec::store(a.out + (query + r) * stride + d + i * Vec::kWidth,
-                     Vec::mul(Vec::to_float(Vec::isub(sums[r][i], zero)), Vec::set1(unit[r])));
+    const ReadAhead ahead(a, Int8Chunk::bytes(a.cache.head_dim));
+    const auto sum_values = [&]<int kBlocks>(int64_t d) {
+      Vec::I sums[kBlocks][kQueries][kVecs];
+      const uint8_t* tiles = chunk.values + (d / 16 * kAttentionChunk + first) / kTileDepth * kTile;
+      dot_tiles<kQueries, kBlocks>(tiles, kAttentionChunk / kTileDepth * kTile, count / kTileDepth,
+                                   ahead.distance(tiles), codes, sums);
+      for (int b = 0; b < kBlocks; ++b) {
+        for (int r = 0; r < kQueries; ++r) {
+          const Vec::I zero = Vec::iset1(kByteZero * total[r]);
+          for (int i = 0; i < kVecs; ++i)
+            Vec::store(a.out + (query + r) * stride + d + b * 16 + i * Vec::kWidth,
+                       Vec::mul(Vec::to_float(Vec::isub(sums[b][r][i], zero)), Vec::set1(unit[r])));
+        }
       }
-    }
+    };
+    int64_t d = 0;
+    for (; d + kTileRows<kQueries> * 16 <= stride; d += kTileRows<kQueries> * 16)
+      sum_values.template operator()<kTileRows<kQueries>>(d);
+    for (; d < stride; d += 16) sum_values.template operator()<1>(d);
   }
 
   /// The four factors of a tile's 16 sums, less their zero: numbers[factor][i].

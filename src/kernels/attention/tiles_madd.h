@@ -24,26 +24,35 @@ class Codes {
   const uint8_t* at_ = nullptr;
 };
 
-/// sums[r] = sum of (byte * number) over the tiles, for each of a tile's 16 sums; `steps` tiles of kTileDepth numbers,
-/// at most 256 numbers.
+/// Rows of tiles that one pass multiplies: more would need registers for their sums that AVX2 lacks, and widening, not
+/// the queries' broadcasts, is the work.
 template <int kQueries>
-inline void dot_tiles(const uint8_t* tiles, int64_t steps, const Codes* codes, Vec::I (*sums)[16 / Vec::kWidth]) {
+constexpr int kTileRows = 1;
+
+/// sums[row][query] = sum of (byte * number) over the tiles of each of kRows rows, `stride` bytes apart, for each of a
+/// tile's 16 sums; `steps` tiles of kTileDepth numbers, at most 256 numbers; `ahead`: from the tiles to what is
+/// prefetched.
+template <int kQueries, int kRows>
+inline void dot_tiles(const uint8_t* tiles, int64_t stride, int64_t steps, int64_t ahead, const Codes* codes,
+                      Vec::I (*sums)[kQueries][16 / Vec::kWidth]) {
   constexpr int kLoad = 2 * Vec::kWidth;  // bytes
-  for (int i = 0; i < 16 / Vec::kWidth; ++i) {
-    const uint8_t* from = tiles + i * 2 * kLoad;
-    Vec::I pairs[kQueries][2];
-    for (auto& query : pairs) query[0] = query[1] = Vec::izero();
-    for (int64_t s = 0; s < steps; ++s) {
-      if (i == 0) __builtin_prefetch(tiles + s * kTile + kReadAhead);
-      const Vec::I first = Vec::load_u8_as_i16(from + s * kTile);
-      const Vec::I second = Vec::load_u8_as_i16(from + s * kTile + kLoad);
-      for (int r = 0; r < kQueries; ++r) {
-        const Vec::I four = codes[r].four(s);
-        pairs[r][0] = Vec::iadd(pairs[r][0], Vec::madd16(first, four));
-        pairs[r][1] = Vec::iadd(pairs[r][1], Vec::madd16(second, four));
+  for (int row = 0; row < kRows; ++row) {
+    for (int i = 0; i < 16 / Vec::kWidth; ++i) {
+      const uint8_t* from = tiles + row * stride + i * 2 * kLoad;
+      Vec::I pairs[kQueries][2];
+      for (auto& query : pairs) query[0] = query[1] = Vec::izero();
+      for (int64_t s = 0; s < steps; ++s) {
+        if (i == 0) prefetch(from + s * kTile + ahead);
+        const Vec::I first = Vec::load_u8_as_i16(from + s * kTile);
+        const Vec::I second = Vec::load_u8_as_i16(from + s * kTile + kLoad);
+        for (int r = 0; r < kQueries; ++r) {
+          const Vec::I four = codes[r].four(s);
+          pairs[r][0] = Vec::iadd(pairs[r][0], Vec::madd16(first, four));
+          pairs[r][1] = Vec::iadd(pairs[r][1], Vec::madd16(second, four));
+        }
       }
+      for (int r = 0; r < kQueries; ++r) sums[row][r][i] = Vec::iadd_pairs(pairs[r][0], pairs[r][1]);
     }
-    for (int r = 0; r < kQueries; ++r) sums[r][i] = Vec::iadd_pairs(pairs[r][0], pairs[r][1]);
   }
 }
 

@@ -35,32 +35,43 @@ class Codes {
   const uint8_t* low_ = nullptr;
 };
 
+/// sum + products of four bytes. Of the intrinsic GCC 12 copies and spills the sums.
+inline Vec::I add_products(Vec::I sum, Vec::I bytes, Vec::I codes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(codes));
+  return sum;
+}
+
+/// Rows of tiles that one pass multiplies: a broadcast of a query's numbers costs a load, as much as a tile, and serves
+/// all of them. Their sums (two to a query and row) stay in registers.
 template <int kQueries>
-inline void dot_tiles(const uint8_t* tiles, int64_t steps, const Codes* codes, Vec::I (*sums)[1]) {
-  constexpr int kSplit = kQueries > 2 ? 1 : 2;  // independent sums, to hide the latency
-  Vec::I high[kSplit][kQueries];
-  Vec::I low[kSplit][kQueries];
-  for (int i = 0; i < kSplit; ++i)
+constexpr int kTileRows = kQueries < 4 ? 4 : 2;
+
+/// sums[row][query] = sum of (byte * number) over `steps` tiles of each of kRows rows, `stride` bytes apart; `ahead`:
+/// from the tiles to what is prefetched.
+template <int kQueries, int kRows>
+inline void dot_tiles(const uint8_t* tiles, int64_t stride, int64_t steps, int64_t ahead, const Codes* codes,
+                      Vec::I (*sums)[kQueries][1]) {
+  Vec::I high[kRows][kQueries];
+  Vec::I low[kRows][kQueries];
+  for (int i = 0; i < kRows; ++i)
     for (int r = 0; r < kQueries; ++r) high[i][r] = low[i][r] = Vec::izero();
-  const auto add = [&](int i, int64_t s) {
-    __builtin_prefetch(tiles + s * kTile + kReadAhead);
-    const Vec::I bytes = Vec::iload(tiles + s * kTile);
+  for (int64_t s = 0; s < steps; ++s) {
+    Vec::I bytes[kRows];
+    for (int i = 0; i < kRows; ++i) {
+      prefetch(tiles + i * stride + s * kTile + ahead);
+      bytes[i] = Vec::iload(tiles + i * stride + s * kTile);
+    }
     for (int r = 0; r < kQueries; ++r) {
-      high[i][r] = _mm512_dpbusd_epi32(high[i][r], bytes, codes[r].high(s));
-      low[i][r] = _mm512_dpbusd_epi32(low[i][r], bytes, codes[r].low(s));
+      const Vec::I four_high = codes[r].high(s);
+      const Vec::I four_low = codes[r].low(s);
+      for (int i = 0; i < kRows; ++i) {
+        high[i][r] = add_products(high[i][r], bytes[i], four_high);
+        low[i][r] = add_products(low[i][r], bytes[i], four_low);
+      }
     }
-  };
-  int64_t s = 0;
-  for (; s + kSplit <= steps; s += kSplit)
-    for (int i = 0; i < kSplit; ++i) add(i, s + i);
-  for (; s < steps; ++s) add(0, s);
-  for (int r = 0; r < kQueries; ++r) {
-    for (int i = 1; i < kSplit; ++i) {
-      high[0][r] = Vec::iadd(high[0][r], high[i][r]);
-      low[0][r] = Vec::iadd(low[0][r], low[i][r]);
-    }
-    sums[r][0] = Vec::iadd(Vec::shl<8>(high[0][r]), low[0][r]);
   }
+  for (int i = 0; i < kRows; ++i)
+    for (int r = 0; r < kQueries; ++r) sums[i][r][0] = Vec::iadd(Vec::shl<8>(high[i][r]), low[i][r]);
 }
 
 }  // namespace

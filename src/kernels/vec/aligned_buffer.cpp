@@ -18,12 +18,12 @@ constexpr int64_t kHugePage = int64_t{2} << 20;
 // touch it; and returned to the system when it goes.
 int64_t mapped_bytes(int64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-uint8_t* map_huge(int64_t bytes) {
+uint8_t* map_huge(int64_t bytes, const char* what) {
   // Room to begin at a huge page; what lies before and behind is given back.
   const int64_t size = mapped_bytes(bytes);
   void* memory = ::mmap(nullptr, static_cast<size_t>(size + kHugePage), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail_limit("cannot allocate {} bytes for a weight", bytes);
+  if (memory == MAP_FAILED) fail_limit("cannot allocate {} bytes for {}", bytes, what);
   auto* begin = static_cast<uint8_t*>(memory);
   const auto past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(begin) % static_cast<uintptr_t>(kHugePage));
   const int64_t before = past == 0 ? 0 : kHugePage - past;
@@ -37,15 +37,15 @@ uint8_t* map_huge(int64_t bytes) {
 
 }  // namespace
 
-AlignedBuffer::AlignedBuffer(int64_t bytes) : size_(bytes) {
+AlignedBuffer::AlignedBuffer(int64_t bytes, const char* what) : size_(bytes) {
   if (bytes == 0) return;
   if (bytes >= kHugePage) {
-    data_ = map_huge(bytes);
+    data_ = map_huge(bytes, what);
     return;
   }
   const auto rounded = static_cast<size_t>((bytes + kLine - 1) / kLine * kLine);
   data_ = static_cast<uint8_t*>(std::aligned_alloc(static_cast<size_t>(kLine), rounded));
-  if (data_ == nullptr) fail_limit("cannot allocate {} bytes for a weight", bytes);
+  if (data_ == nullptr) fail_limit("cannot allocate {} bytes for {}", bytes, what);
   std::memset(data_, 0, rounded);
 }
 

@@ -1,5 +1,5 @@
-// Memory for packed weights: 64-byte aligned, on huge pages where the system gives them; or a part of a mapped file.
-// Not for scratch (Arena).
+// Memory for packed weights and caches: 64-byte aligned, on huge pages where the system gives them; or a part of a
+// mapped file. Not for scratch (Arena).
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,9 @@ namespace paro {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  /// Zeroed. Throws Error{kLimit} when there is no memory.
-  explicit AlignedBuffer(int64_t bytes);
+  /// Zeroed; what is large takes memory page by page as it is touched. Throws Error{kLimit} naming `what` when there is
+  /// no memory.
+  explicit AlignedBuffer(int64_t bytes, const char* what = "a weight");
   /// Reads `bytes` at `data` (64-byte aligned), which `owner` keeps alive. Not to be written.
   AlignedBuffer(std::shared_ptr<const void> owner, const uint8_t* data, int64_t bytes);
   ~AlignedBuffer();
