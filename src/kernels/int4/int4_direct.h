@@ -69,7 +69,6 @@ inline void group_dots(const uint8_t* codes, int64_t g, const int8_t* q, Vec::I 
           for (int r = 0; r < kRows; ++r) {
             part[r][v] = Bytes::add(part[r][v], lo, broadcast4(q + j * kStride * 8 + r * 4));
             part[r][v] = Bytes::add(part[r][v], hi, broadcast4(q + j * kStride * 8 + kStride * 4 + r * 4));
-            asm("" : "+v"(part[r][v]));  // keeps the compiler from holding products back in registers it lacks
           }
         }
       }

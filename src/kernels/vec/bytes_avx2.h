@@ -13,7 +13,9 @@ struct Bytes {
   using Sum = __m256i;
   static Sum start(__m256i) { return _mm256_setzero_si256(); }
   static Sum add(Sum sum, __m256i nibbles, __m256i x) {
-    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(nibbles, x));
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(nibbles, x));
+    asm("" : "+v"(sum));  // else GCC makes all products first and adds them up as a tree, in registers that it lacks
+    return sum;
   }
   static __m256i finish(__m256i dot, Sum sum) {
     return _mm256_add_epi32(dot, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));

@@ -13,7 +13,9 @@ struct Bytes {
   using Sum = __m512i;
   static Sum start(__m512i) { return _mm512_setzero_si512(); }
   static Sum add(Sum sum, __m512i nibbles, __m512i x) {
-    return _mm512_add_epi16(sum, _mm512_maddubs_epi16(nibbles, x));
+    sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(nibbles, x));
+    asm("" : "+v"(sum));  // else GCC makes all products first and adds them up as a tree, in registers that it lacks
+    return sum;
   }
   static __m512i finish(__m512i dot, Sum sum) {
     return _mm512_add_epi32(dot, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
