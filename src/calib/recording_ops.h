@@ -40,9 +40,6 @@ class RecordingOps : public Ops {
   Tensor attend(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch) override {
     return inner_.attend(q, k, v, spec, batch);
   }
-  Tensor add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) override {
-    return inner_.add_rms_norm(x, y, weight, eps);
-  }
 
  private:
   Ops& inner_;

@@ -29,10 +29,18 @@ Tensor Ops::gated_mlp(Tensor x, const Linear& gate, const Linear& up, const Line
   return linear(silu_mul(outputs[0], outputs[1]), down);
 }
 
-Tensor Ops::add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) {
+void Ops::norm_linears(Tensor x, const Tensor* y, const Norm& norm, std::span<const Linear* const> weights,
+                       std::span<Tensor> out) {
   ++default_bodies_;
-  add(x, y);
-  return rms_norm(x, weight, eps);
+  if (y != nullptr) add(x, *y);
+  linears(rms_norm(x, norm.weight, norm.eps), weights, out);
+}
+
+Tensor Ops::norm_gated_mlp(Tensor x, const Tensor* y, const Norm& norm, const Linear& gate, const Linear& up,
+                           const Linear& down) {
+  ++default_bodies_;
+  if (y != nullptr) add(x, *y);
+  return gated_mlp(rms_norm(x, norm.weight, norm.eps), gate, up, down);
 }
 
 }  // namespace paro

@@ -55,6 +55,12 @@ struct AttentionSpec {
   float norm_eps = 0.0f;
 };
 
+/// An RMS norm before linears.
+struct Norm {
+  const Vector& weight;  // [dim]
+  float eps = 0.0f;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -93,8 +99,12 @@ class Ops {
   virtual Tensor attend(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch);
   /// down(silu(gate(x)) * up(x)).
   virtual Tensor gated_mlp(Tensor x, const Linear& gate, const Linear& up, const Linear& down);
-  /// x += y, then rms_norm(x).
-  virtual Tensor add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps);
+  /// x += y where there is a y; then linears over rms_norm(x).
+  virtual void norm_linears(Tensor x, const Tensor* y, const Norm& norm, std::span<const Linear* const> weights,
+                            std::span<Tensor> out);
+  /// x += y where there is a y; then gated_mlp of rms_norm(x).
+  virtual Tensor norm_gated_mlp(Tensor x, const Tensor* y, const Norm& norm, const Linear& gate, const Linear& up,
+                                const Linear& down);
 
   /// Default bodies of coarse operations taken since the op set was made: a fast backend should report 0.
   int64_t default_bodies() const { return default_bodies_; }

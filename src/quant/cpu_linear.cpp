@@ -19,7 +19,20 @@ void check_configuration(const WeightSource& source, const std::string& name, co
     fail_input("{}: {}.qweight: {} bits; paro reads 4-bit weights", place, name, config.bits);
 }
 
+// Channels that one thread computes in the time it takes to wake the others.
+constexpr int64_t kSerialChannels = 4096;
+
 }  // namespace
+
+const float* computed_rows(const CpuContext& context, const LinearInput& input, int64_t rows, int64_t in) {
+  if (input.plain()) return input.x;
+  auto* out = context.arena.array<float>(rows * in);
+  const LinearInputRows part(context.isa, input, in);
+  context.pool.parallel_for(rows, std::max<int64_t>(1, kSerialChannels / in), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) part.compute(row, 0, in, out + row * in);
+  });
+  return out;
+}
 
 void multiply_together(const CpuContext& context, std::span<const CpuLinear* const> weights, const PreparedInput& input,
                        std::span<float* const> y) {

@@ -13,6 +13,7 @@
 #include "io/prepared_cache.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "quant/linear_input.h"
 
 namespace paro {
 
@@ -44,8 +45,7 @@ class CpuLinear : public Linear {
  public:
   /// True when prepare() of `other` would give the same result: it is then done once for both.
   virtual bool same_input(const CpuLinear& other) const = 0;
-  /// x [rows, in].
-  virtual PreparedInput prepare(const CpuContext& context, const float* x, int64_t rows) const = 0;
+  virtual PreparedInput prepare(const CpuContext& context, const LinearInput& input, int64_t rows) const = 0;
   /// y [rows, out] = input W^T + bias.
   virtual void multiply(const CpuContext& context, const PreparedInput& input, float* y) const = 0;
   /// Independent pieces that the product with `input` falls into; 0: it is not divided.
@@ -57,6 +57,9 @@ class CpuLinear : public Linear {
   /// The weight in the original basis, [out, in] f32, row-major: what the product means.
   virtual std::vector<float> dequantize() const = 0;
 };
+
+/// [rows, in] of the input: its x where it is plain, else computed into the context's arena.
+const float* computed_rows(const CpuContext& context, const LinearInput& input, int64_t rows, int64_t in);
 
 /// y[i] = input W_i^T + bias_i of weights with the same input, in one parallel loop where all of them can be divided:
 /// threads then wait for each other once instead of once for each weight.

@@ -7,8 +7,11 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rotate/test_rotation.h"
 #include "kernels/test_variants.h"
+#include "kernels/variants.h"
 #include "quant/paro4/format.h"
 #include "quant/paro4/paro4_linear.h"
 #include "quant/paro4/rtn.h"
@@ -26,12 +29,15 @@ std::shared_ptr<const PairRotation> make_rotation(int64_t in, int64_t group_size
   return std::make_shared<PairRotation>(PairRotation{in, group_size, 8, r.theta, r.pairs, r.channel_scales});
 }
 
-std::vector<float> run(const CpuLinear& linear, const CpuContext& context, const std::vector<float>& x) {
+std::vector<float> run(const CpuLinear& linear, const CpuContext& context, const LinearInput& input, int64_t rows) {
   const ArenaScope scope(context.arena);
-  const int64_t rows = static_cast<int64_t>(x.size()) / linear.in;
   std::vector<float> y(static_cast<size_t>(rows * linear.out));
-  linear.multiply(context, linear.prepare(context, x.data(), rows), y.data());
+  linear.multiply(context, linear.prepare(context, input, rows), y.data());
   return y;
+}
+
+std::vector<float> run(const CpuLinear& linear, const CpuContext& context, const std::vector<float>& x) {
+  return run(linear, context, {x.data()}, static_cast<int64_t>(x.size()) / linear.in);
 }
 
 // |y - x W^T - bias| <= tolerance * |x| |w| for each row and output.
@@ -71,6 +77,40 @@ TEST(Paro4Linear, MeansItsDequantizedWeight) {
         expect_product(*linear, x, weight.bias, run(*linear, context, x), 1e-5);
         context.activations = Activations::kInt8;
         expect_product(*linear, x, weight.bias, run(*linear, context, x), 1e-2);
+      }
+    }
+  }
+}
+
+// An input made piece by piece gives what the same input gives when it is computed whole beforehand.
+TEST(CpuLinear, ComputesNormalisedAndGatedInputsOnTheWay) {
+  const int64_t in = 384, out = 48;
+  const auto paro =
+      make_paro4_linear(quantize_rtn(random_floats(out * in, 1).data(), out, in, 128, make_rotation(in, 128, 2)));
+  const auto dense = make_dense_linear(random_floats(out * in, 3), out, in, {});
+  Arena arena;
+  for (const Isa isa : supported_isas()) {
+    const NormKernels& norms = variant_for(norm_variants(), isa);
+    const ElementKernels& elements = variant_for(elementwise_variants(), isa);
+    for (const int64_t rows : {1, 3, 16, 37}) {
+      const std::vector<float> x = random_floats(rows * in, 4), up = random_floats(rows * in, 5);
+      const std::vector<float> norm = random_floats(in, 6);
+      std::vector<float> factors, normalised(x.size()), gated(x.size());
+      for (int64_t r = 0; r < rows; ++r) {
+        factors.push_back(norms.factor(x.data() + r * in, 1e-5f, in));
+        norms.rms_norm(x.data() + r * in, norm.data(), 1e-5f, in, normalised.data() + r * in);
+      }
+      elements.silu_mul(x.data(), up.data(), gated.data(), rows * in);
+      for (const int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        for (const Activations activations : {Activations::kInt8, Activations::kF32}) {
+          const CpuContext context{pool, arena, isa, activations};
+          for (const CpuLinear* linear : {paro.get(), dense.get()}) {
+            EXPECT_EQ(run(*linear, context, {x.data(), norm.data(), factors.data()}, rows),
+                      run(*linear, context, normalised));
+            EXPECT_EQ(run(*linear, context, {.x = x.data(), .up = up.data()}, rows), run(*linear, context, gated));
+          }
+        }
       }
     }
   }

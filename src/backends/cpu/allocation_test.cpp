@@ -63,7 +63,7 @@ TEST(CpuOps, TokenLoopAllocatesNothing) {
     Tensor out[3];
     ops->linears(h, weights, out);
     const Tensor y = ops->linear(ops->attend(out[0], out[1], out[2], spec, batch), o);
-    ops->add(x, ops->gated_mlp(ops->add_rms_norm(x, y, norm, 1e-5f), gate, up, down));
+    ops->add(x, ops->norm_gated_mlp(x, &y, {norm, 1e-5f}, gate, up, down));
     cache->length += rows;
   }
   EXPECT_EQ(g_allocations - before, 30);  // the ids of 30 steps

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string_view>
 
 #include "backends/cpu/attention.h"
 #include "backends/cpu/cache.h"
@@ -84,7 +85,10 @@ class CpuOps : public Ops {
   void linears(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out) override;
   Tensor attend(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch) override;
   Tensor gated_mlp(Tensor x, const Linear& gate, const Linear& up, const Linear& down) override;
-  Tensor add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) override;
+  void norm_linears(Tensor x, const Tensor* y, const Norm& norm, std::span<const Linear* const> weights,
+                    std::span<Tensor> out) override;
+  Tensor norm_gated_mlp(Tensor x, const Tensor* y, const Norm& norm, const Linear& gate, const Linear& up,
+                        const Linear& down) override;
 
   Profiler& profiler() { return profiler_; }
   const Profiler& profiler() const { return profiler_; }
@@ -114,7 +118,15 @@ class CpuOps : public Ops {
     const Timer timer(profiler_, "multiply", work, roles);
     multiply_together(context_, weights, input, y);
   }
-  void silu_mul_into(Tensor gate, Tensor up, float* out);
+  /// Checks the weights of an input like x and makes their results.
+  void make_outputs(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out);
+  /// x += y where there is a y; rms_norm(x) as an input, its factors in the arena.
+  LinearInput normalised(Tensor x, const Tensor* y, const Norm& norm);
+  /// Each distinct preparation of the input once (`step` names it in the profile), then the products into `out`.
+  void linears_of(const LinearInput& from, std::string_view step, std::span<const Linear* const> weights,
+                  std::span<Tensor> out);
+  void gated_mlp_of(const LinearInput& from, std::string_view step, const Linear& gate, const Linear& up,
+                    const Linear& down, Tensor out);
   /// Writes k and v to the caches; with spec.rope or head norms, q and k are transformed on the way, in place.
   void store_batch(Tensor q, Tensor k, Tensor v, const AttentionSpec& spec, const Batch& batch, bool transform);
   Tensor attend_stored(Tensor q, const AttentionSpec& spec, const Batch& batch);
@@ -162,18 +174,6 @@ Tensor CpuOps::rms_norm(Tensor x, const Vector& weight, float eps) {
   return out;
 }
 
-Tensor CpuOps::add_rms_norm(Tensor x, Tensor y, const Vector& weight, float eps) {
-  PARO_CHECK(x.rows == y.rows && x.dim == y.dim);
-  const Timer timer(profiler_, "add_rms_norm", {.bytes = x.dim * 4});
-  const float* w = vector_data(weight, x.dim);
-  const Tensor out = make(x.rows, x.dim);
-  for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      norms_.add_rms_norm(x.f32() + r * x.dim, y.f32() + r * x.dim, w, eps, x.dim, out.f32() + r * x.dim);
-  });
-  return out;
-}
-
 void CpuOps::head_norm(Tensor x, int64_t head_dim, const Vector& weight, float eps) {
   PARO_CHECK(head_dim > 0 && x.dim % head_dim == 0);
   const Timer timer(profiler_, "head_norm", {.bytes = head_dim * 4});
@@ -192,11 +192,41 @@ Tensor CpuOps::linear(Tensor x, const Linear& weight) {
 }
 
 void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out) {
+  make_outputs(x, weights, out);
+  linears_of({x.f32()}, "prepare", weights, out);
+}
+
+void CpuOps::norm_linears(Tensor x, const Tensor* y, const Norm& norm, std::span<const Linear* const> weights,
+                          std::span<Tensor> out) {
+  make_outputs(x, weights, out);
+  const ArenaScope scope(arena_);
+  linears_of(normalised(x, y, norm), "norm, prepare", weights, out);
+}
+
+void CpuOps::make_outputs(Tensor x, std::span<const Linear* const> weights, std::span<Tensor> out) {
   PARO_CHECK(weights.size() == out.size() && weights.size() <= kMostLinears);
   for (size_t i = 0; i < weights.size(); ++i) {
     PARO_CHECK(weights[i]->in == x.dim);
     out[i] = make(x.rows, weights[i]->out);
   }
+}
+
+LinearInput CpuOps::normalised(Tensor x, const Tensor* y, const Norm& norm) {
+  PARO_CHECK(y == nullptr || (x.rows == y->rows && x.dim == y->dim));
+  const Timer timer(profiler_, y == nullptr ? "norm" : "add, norm", {.bytes = x.dim * 4});
+  auto* factors = arena_.array<float>(x.rows);
+  for_rows(x.rows, x.dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      float* row = x.f32() + r * x.dim;
+      factors[r] = y == nullptr ? norms_.factor(row, norm.eps, x.dim)
+                                : norms_.add_factor(row, y->f32() + r * x.dim, norm.eps, x.dim);
+    }
+  });
+  return {.x = x.f32(), .norm = vector_data(norm.weight, x.dim), .factors = factors};
+}
+
+void CpuOps::linears_of(const LinearInput& from, std::string_view step, std::span<const Linear* const> weights,
+                        std::span<Tensor> out) {
   const ArenaScope scope(arena_);
   const auto is_first_of_its_input = [&](size_t i) {
     for (size_t j = 0; j < i; ++j)
@@ -208,8 +238,8 @@ void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span
     const CpuLinear& first = cpu_linear(*weights[i]);
     PreparedInput input;
     {
-      const Timer timer(profiler_, "prepare", {}, linear_role(first.name));
-      input = first.prepare(context_, x.f32(), x.rows);
+      const Timer timer(profiler_, step, {}, linear_role(first.name));
+      input = first.prepare(context_, from, out[i].rows);
     }
     std::array<const CpuLinear*, kMostLinears> same;
     std::array<float*, kMostLinears> results;
@@ -224,37 +254,39 @@ void CpuOps::linears(Tensor x, std::span<const Linear* const> weights, std::span
   }
 }
 
-void CpuOps::silu_mul_into(Tensor gate, Tensor up, float* out) {
+Tensor CpuOps::silu_mul(Tensor gate, Tensor up) {
   PARO_CHECK(gate.rows == up.rows && gate.dim == up.dim);
+  const Tensor out = make(gate.rows, gate.dim);
   const Timer timer(profiler_, "silu_mul");
   pool_.parallel_for(gate.rows * gate.dim, kSerialElements / 2, [&](int64_t begin, int64_t end) {
-    elements_.silu_mul(gate.f32() + begin, up.f32() + begin, out + begin, end - begin);
+    elements_.silu_mul(gate.f32() + begin, up.f32() + begin, out.f32() + begin, end - begin);
   });
-}
-
-Tensor CpuOps::silu_mul(Tensor gate, Tensor up) {
-  const Tensor out = make(gate.rows, gate.dim);
-  silu_mul_into(gate, up, out.f32());
   return out;
 }
 
 Tensor CpuOps::gated_mlp(Tensor x, const Linear& gate, const Linear& up, const Linear& down) {
-  PARO_CHECK(gate.out == down.in && up.out == down.in);
   const Tensor out = make(x.rows, down.out);
   const ArenaScope scope(arena_);
-  const Linear* weights[] = {&gate, &up};
-  Tensor hidden[2];
-  linears(x, weights, hidden);
-  silu_mul_into(hidden[0], hidden[1], hidden[0].f32());
-  PreparedInput input;
-  {
-    const Timer timer(profiler_, "prepare", {}, linear_role(down.name));
-    input = cpu_linear(down).prepare(context_, hidden[0].f32(), x.rows);
-  }
-  const CpuLinear* const last[] = {&cpu_linear(down)};
-  float* const result[] = {out.f32()};
-  multiply(last, input, result);
+  gated_mlp_of({x.f32()}, "prepare", gate, up, down, out);
   return out;
+}
+
+Tensor CpuOps::norm_gated_mlp(Tensor x, const Tensor* y, const Norm& norm, const Linear& gate, const Linear& up,
+                              const Linear& down) {
+  const Tensor out = make(x.rows, down.out);
+  const ArenaScope scope(arena_);
+  gated_mlp_of(normalised(x, y, norm), "norm, prepare", gate, up, down, out);
+  return out;
+}
+
+void CpuOps::gated_mlp_of(const LinearInput& from, std::string_view step, const Linear& gate, const Linear& up,
+                          const Linear& down, Tensor out) {
+  PARO_CHECK(gate.out == down.in && up.out == down.in);
+  const Linear* weights[] = {&gate, &up};
+  Tensor hidden[] = {make(out.rows, gate.out), make(out.rows, up.out)};
+  linears_of(from, step, weights, hidden);
+  const Linear* last[] = {&down};
+  linears_of({.x = hidden[0].f32(), .up = hidden[1].f32()}, "silu_mul, prepare", last, {&out, 1});
 }
 
 void CpuOps::rope(Tensor x, int64_t head_dim, const Rope& rope, const Batch& batch) {

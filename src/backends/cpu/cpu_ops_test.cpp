@@ -200,7 +200,7 @@ TEST(CpuOps, ThreadsDoNotChangeABit) {
       results.push_back(sequences.step(*ops, rows, spec));
     const OpsScope scope(*ops);
     const Tensor x = filled(*ops, 50, 3000, 3);
-    results.push_back(copy_of(ops->add_rms_norm(x, filled(*ops, 50, 3000, 4), norm, 1e-5f)));
+    results.push_back(copy_of(ops->rms_norm(x, norm, 1e-5f)));
     results.push_back(copy_of(ops->silu_mul(x, filled(*ops, 50, 3000, 4))));
     if (expected.empty()) expected = results;
     EXPECT_EQ(results, expected) << threads;
@@ -257,8 +257,16 @@ TEST(CpuOps, FusedOpsEqualTheirDefaultBodies) {
     EXPECT_EQ(copy_of(ops->gated_mlp(x, gate, up, down)), copy_of(ops->Ops::gated_mlp(x, gate, up, down)));
     const CpuVector weight(random_floats(64, 5));
     const Tensor x1 = filled(*ops, rows, 64, 6), x2 = filled(*ops, rows, 64, 6), y = filled(*ops, rows, 64, 7);
-    EXPECT_EQ(copy_of(ops->add_rms_norm(x1, y, weight, 1e-5f)), copy_of(ops->Ops::add_rms_norm(x2, y, weight, 1e-5f)));
-    EXPECT_EQ(copy_of(x1), copy_of(x2));
+    for (const Tensor* added : {static_cast<const Tensor*>(nullptr), &y}) {
+      EXPECT_EQ(copy_of(ops->norm_gated_mlp(x1, added, {weight, 1e-5f}, gate, up, down)),
+                copy_of(ops->Ops::norm_gated_mlp(x2, added, {weight, 1e-5f}, gate, up, down)));
+      const Linear* weights[] = {&gate, &up};
+      Tensor fused[2], plain[2];
+      ops->norm_linears(x1, added, {weight, 1e-5f}, weights, fused);
+      ops->Ops::norm_linears(x2, added, {weight, 1e-5f}, weights, plain);
+      for (int i = 0; i < 2; ++i) EXPECT_EQ(copy_of(fused[i]), copy_of(plain[i]));
+      EXPECT_EQ(copy_of(x1), copy_of(x2));
+    }
   }
 }
 

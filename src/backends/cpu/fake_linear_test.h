@@ -21,8 +21,9 @@ class FakeLinear : public CpuLinear {
     const auto* fake = dynamic_cast<const FakeLinear*>(&other);
     return fake != nullptr && fake->basis_ == basis_ && fake->in == in;
   }
-  PreparedInput prepare(const CpuContext& context, const float* x, int64_t rows) const override {
+  PreparedInput prepare(const CpuContext& context, const LinearInput& from, int64_t rows) const override {
     ++prepared;
+    const float* x = computed_rows(context, from, rows, in);
     auto* copy = context.arena.array<float>(rows * in);
     for (int64_t i = 0; i < rows * in; ++i) copy[i] = x[i] * static_cast<float>(basis_ + 1);
     PreparedInput input;

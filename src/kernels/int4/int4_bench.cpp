@@ -36,7 +36,7 @@ void product(benchmark::State& state, const Int4Kernels& kernels, int64_t out, i
   const RotationTables tables = random_tables(in, g, 8, 2);
   Int8Buffer q(rows, rows == 1 ? 1 : kernels.lanes, in, g);
   const std::vector<float> x = random_floats(rows * in, 3);
-  rotate.rotate_quantize(tables, x.data(), q.view, 0, q.view.padded() / q.view.lanes, 0, in / g);
+  rotate.rotate_quantize(tables, {x.data(), tables.in}, q.view, 0, q.view.padded() / q.view.lanes, 0, in / g);
   std::vector<float> y(static_cast<size_t>(rows * out));
   const int64_t tiles = weights[0].tiles();
   const int64_t grain = rows == 1 ? 8 : 4;
@@ -70,7 +70,7 @@ void preparation(benchmark::State& state, const RotateKernels& kernels, int64_t 
   Int8Buffer q(rows, rows == 1 ? 1 : kernels.lanes, in, g);
   const std::vector<float> x = random_floats(rows * in, 3);
   for (auto _ : state) {
-    kernels.rotate_quantize(tables, x.data(), q.view, 0, q.view.padded() / q.view.lanes, 0, in / g);
+    kernels.rotate_quantize(tables, {x.data(), tables.in}, q.view, 0, q.view.padded() / q.view.lanes, 0, in / g);
     benchmark::DoNotOptimize(q.q.data());
   }
   state.counters["ns/channel"] =

@@ -18,7 +18,7 @@ Int8Buffer quantize(const std::vector<float>& x, int64_t rows, int64_t lanes, in
   const RotationTables plain = make_rotation_tables(in, group_size, 0, nullptr, nullptr, ones.data());
   Int8Buffer out(rows, lanes, in, group_size);
   rotate_kernels(Isa::kReference)
-      .rotate_quantize(plain, x.data(), out.view, 0, out.view.padded() / lanes, 0, in / group_size);
+      .rotate_quantize(plain, {x.data(), plain.in}, out.view, 0, out.view.padded() / lanes, 0, in / group_size);
   return out;
 }
 

@@ -4,6 +4,6 @@
 
 namespace paro {
 
-constinit const NormKernels norm_avx2{Isa::kAvx2, rms_norm, add_rms_norm};
+constinit const NormKernels norm_avx2{Isa::kAvx2, factor, add_factor, scale};
 
 }  // namespace paro

@@ -4,6 +4,6 @@
 
 namespace paro {
 
-constinit const NormKernels norm_avx512{Isa::kAvx512, rms_norm, add_rms_norm};
+constinit const NormKernels norm_avx512{Isa::kAvx512, factor, add_factor, scale};
 
 }  // namespace paro

@@ -5,20 +5,23 @@
 namespace paro {
 namespace {
 
-void rms_norm(const float* x, const float* weight, float eps, int64_t dim, float* out) {
+float factor(const float* x, float eps, int64_t dim) {
   double sum = 0.0;
   for (int64_t i = 0; i < dim; ++i) sum += static_cast<double>(x[i]) * x[i];
-  const double factor = 1.0 / std::sqrt(sum / static_cast<double>(dim) + eps);
-  for (int64_t i = 0; i < dim; ++i) out[i] = static_cast<float>(x[i] * factor * weight[i]);
+  return static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(dim) + eps));
 }
 
-void add_rms_norm(float* x, const float* y, const float* weight, float eps, int64_t dim, float* out) {
+float add_factor(float* x, const float* y, float eps, int64_t dim) {
   for (int64_t i = 0; i < dim; ++i) x[i] += y[i];
-  rms_norm(x, weight, eps, dim, out);
+  return factor(x, eps, dim);
+}
+
+void scale(const float* x, float row_factor, const float* weight, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * row_factor * weight[i];
 }
 
 }  // namespace
 
-constinit const NormKernels norm_reference{Isa::kReference, rms_norm, add_rms_norm};
+constinit const NormKernels norm_reference{Isa::kReference, factor, add_factor, scale};
 
 }  // namespace paro

@@ -42,21 +42,25 @@ inline double sum_of_squares(float* x_sum, const float* x, const float* y, int64
   return Vec::sum_double(sums[0]) + Vec::sum_double(sums[1]) + Vec::sum_double(sums[2]) + Vec::sum_double(sums[3]);
 }
 
-inline void scale_row(const float* x, const float* weight, double sum, float eps, int64_t dim, float* out) {
-  const Vec::F factor = Vec::set1(static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(dim) + eps)));
-  const auto scaled = [&](Vec::F v, Vec::F w) { return Vec::mul(Vec::mul(v, factor), w); };
+inline float factor_of(double sum, float eps, int64_t dim) {
+  return static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(dim) + eps));
+}
+
+float factor(const float* x, float eps, int64_t dim) {
+  return factor_of(sum_of_squares<false>(nullptr, x, nullptr, dim), eps, dim);
+}
+
+float add_factor(float* x, const float* y, float eps, int64_t dim) {
+  return factor_of(sum_of_squares<true>(x, x, y, dim), eps, dim);
+}
+
+void scale(const float* x, float row_factor, const float* weight, int64_t n, float* out) {
+  const Vec::F f = Vec::set1(row_factor);
+  const auto scaled = [&](Vec::F v, Vec::F w) { return Vec::mul(Vec::mul(v, f), w); };
   int64_t i = 0;
-  for (; i + Vec::kWidth <= dim; i += Vec::kWidth) Vec::store(out + i, scaled(Vec::load(x + i), Vec::load(weight + i)));
-  if (i < dim)
-    Vec::store_first(out + i, scaled(Vec::load_first(x + i, dim - i), Vec::load_first(weight + i, dim - i)), dim - i);
-}
-
-void rms_norm(const float* x, const float* weight, float eps, int64_t dim, float* out) {
-  scale_row(x, weight, sum_of_squares<false>(nullptr, x, nullptr, dim), eps, dim, out);
-}
-
-void add_rms_norm(float* x, const float* y, const float* weight, float eps, int64_t dim, float* out) {
-  scale_row(x, weight, sum_of_squares<true>(x, x, y, dim), eps, dim, out);
+  for (; i + Vec::kWidth <= n; i += Vec::kWidth) Vec::store(out + i, scaled(Vec::load(x + i), Vec::load(weight + i)));
+  if (i < n)
+    Vec::store_first(out + i, scaled(Vec::load_first(x + i, n - i), Vec::load_first(weight + i, n - i)), n - i);
 }
 
 }  // namespace

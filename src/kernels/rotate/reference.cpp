@@ -24,12 +24,12 @@ void rotate_group(const RotationTables& t, int64_t group, const float* x, float*
   }
 }
 
-// The same with the whole rounds and their 16-bit angles.
+// The same with the whole rounds and their 16-bit angles; x and y [group_size].
 void rotate_group_16(const RotationTables& t, int64_t group, const float* x, float* y) {
   const int64_t begin = group * t.group_size;
   const int64_t half = t.group_size / 2;
   for (int64_t i = 0; i < t.group_size; ++i)
-    y[i] = t.channel_scales.empty() ? x[begin + i] : x[begin + i] * t.channel_scales[static_cast<size_t>(begin + i)];
+    y[i] = t.channel_scales.empty() ? x[i] : x[i] * t.channel_scales[static_cast<size_t>(begin + i)];
   for (int64_t r = t.first_round[static_cast<size_t>(group)]; r < t.first_round[static_cast<size_t>(group + 1)]; ++r) {
     const uint8_t* channels = t.round_channels.data() + r * t.group_size;
     const int16_t* angles = t.round_angles.data() + r * t.group_size;
@@ -54,15 +54,15 @@ void rotate(const RotationTables& t, const float* x, int64_t rows, int64_t group
   }
 }
 
-void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& out, int64_t tile_begin, int64_t tile_end,
-                     int64_t group_begin, int64_t group_end) {
+void rotate_quantize(const RotationTables& t, const FloatRows& x, const Int8Rows& out, int64_t tile_begin,
+                     int64_t tile_end, int64_t group_begin, int64_t group_end) {
   float y[kMaxGroup];
   const int64_t g = t.group_size;
   const int64_t padded = out.padded();
   for (int64_t group = group_begin; group < group_end; ++group) {
     for (int64_t r = tile_begin * out.lanes; r < tile_end * out.lanes; ++r) {
       // Rows of padding repeat the last row; nothing reads their products.
-      rotate_group_16(t, group, x + (r < out.rows ? r : out.rows - 1) * t.in, y);
+      rotate_group_16(t, group, x.at(r < out.rows ? r : out.rows - 1, group * g), y);
       // Compared as integers, NaN is the largest and is not lost.
       int32_t largest = 0;
       for (int64_t i = 0; i < g; ++i) {

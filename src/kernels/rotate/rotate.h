@@ -59,6 +59,18 @@ struct Int8Rows {
   int64_t padded() const { return (rows + lanes - 1) / lanes * lanes; }
 };
 
+/// Rows of f32 of which a part lies at `data`, from row `first_row` and channel `first_channel` on.
+struct FloatRows {
+  const float* data = nullptr;
+  int64_t stride = 0;  // from row to row
+  int64_t first_row = 0;
+  int64_t first_channel = 0;
+
+  const float* at(int64_t row, int64_t channel) const {
+    return data + (row - first_row) * stride + (channel - first_channel);
+  }
+};
+
 struct RotateKernels {
   Isa isa;
   int64_t lanes;  // rows that rotate_quantize interleaves when there is more than one
@@ -66,9 +78,9 @@ struct RotateKernels {
   /// x [rows, in] -> y [rows, in] f32 for groups [group_begin, group_end); y may be x.
   void (*rotate)(const RotationTables& tables, const float* x, int64_t rows, int64_t group_begin, int64_t group_end,
                  float* y);
-  /// x [out.rows, in] -> out, for row tiles [tile_begin, tile_end) of out.lanes rows and groups [group_begin,
-  /// group_end). out.lanes is 1 or `lanes`.
-  void (*rotate_quantize)(const RotationTables& tables, const float* x, const Int8Rows& out, int64_t tile_begin,
+  /// x [out.rows, in] (of which only what is asked for must be there) -> out, for row tiles [tile_begin, tile_end) of
+  /// out.lanes rows and groups [group_begin, group_end). out.lanes is 1 or `lanes`.
+  void (*rotate_quantize)(const RotationTables& tables, const FloatRows& x, const Int8Rows& out, int64_t tile_begin,
                           int64_t tile_end, int64_t group_begin, int64_t group_end);
 };
 

@@ -178,8 +178,8 @@ void rotate(const RotationTables& t, const float* x, int64_t rows, int64_t group
   }
 }
 
-void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& out, int64_t tile_begin, int64_t tile_end,
-                     int64_t group_begin, int64_t group_end) {
+void rotate_quantize(const RotationTables& t, const FloatRows& x, const Int8Rows& out, int64_t tile_begin,
+                     int64_t tile_end, int64_t group_begin, int64_t group_end) {
   constexpr int w = Vec::kWidth;
   alignas(64) float tile[kMaxGroup * w];
   const int64_t g = t.group_size;
@@ -189,13 +189,13 @@ void rotate_quantize(const RotationTables& t, const float* x, const Int8Rows& ou
     for (int64_t row = tile_begin * out.lanes; row < tile_end * out.lanes; row += out.lanes) {
       const int64_t at = group * padded + row;
       if (out.lanes == 1) {
-        rotate_one_16(t, group, x + row * t.in + group * g, tile);
+        rotate_one_16(t, group, x.at(row, group * g), tile);
         quantize_one(tile, g, out.q + at * g, out.scales + at, out.sums + at);
         continue;
       }
       const float* in[w];
       // Rows of padding repeat the last row; nothing reads their products.
-      for (int l = 0; l < w; ++l) in[l] = x + (row + l < out.rows ? row + l : out.rows - 1) * t.in + group * g;
+      for (int l = 0; l < w; ++l) in[l] = x.at(row + l < out.rows ? row + l : out.rows - 1, group * g);
       load_tile(pairs, in, g, tile);
       rotate_tile_16(t, group, tile);
       quantize_tile(tile, g, out.q + at * g, out.scales + at, out.sums + at);

@@ -55,7 +55,7 @@ TEST(RotateKernel, Int8PathAgainstF32) {
       std::vector<float> exact(x.size());
       reference().rotate(tables, x.data(), 1, 0, 4, exact.data());
       Int8Buffer out(1, 1, in, g);
-      reference().rotate_quantize(tables, x.data(), out.view, 0, 1, 0, 4);
+      reference().rotate_quantize(tables, {x.data(), tables.in}, out.view, 0, 1, 0, 4);
       for (int64_t group = 0; group < 4; ++group) {
         double norm = 0.0;
         for (int64_t i = group * g; i < (group + 1) * g; ++i)
@@ -80,7 +80,7 @@ TEST(RotateKernel, EveryVariantGivesTheReferencesBits) {
         std::vector<float> expected(x.size());
         reference().rotate(tables, x.data(), rows, 0, 3, expected.data());
         Int8Buffer plain(rows, 1, in, group_size);
-        reference().rotate_quantize(tables, x.data(), plain.view, 0, rows, 0, 3);
+        reference().rotate_quantize(tables, {x.data(), tables.in}, plain.view, 0, rows, 0, 3);
         for_each_variant(rotate_variants(), [&](const RotateKernels& kernels) {
           std::vector<float> y(x.size());
           kernels.rotate(tables, x.data(), rows, 0, 1, y.data());
@@ -91,7 +91,7 @@ TEST(RotateKernel, EveryVariantGivesTheReferencesBits) {
           EXPECT_TRUE(same_bits(y, expected)) << "in place";
           for (int64_t lanes : {int64_t{1}, kernels.lanes}) {
             Int8Buffer out(rows, lanes, in, group_size);
-            kernels.rotate_quantize(tables, x.data(), out.view, 0, out.view.padded() / lanes, 0, 3);
+            kernels.rotate_quantize(tables, {x.data(), tables.in}, out.view, 0, out.view.padded() / lanes, 0, 3);
             for (int64_t r = 0; r < rows; ++r) {
               for (int64_t i = 0; i < in; ++i) ASSERT_EQ(out.at(r, i, group_size), plain.at(r, i, group_size));
               for (int64_t g = 0; g < 3; ++g) {
@@ -130,7 +130,7 @@ TEST(RotateKernel, QuantizationIsWithinHalfAStep) {
     reference().rotate(tables, x.data(), 16, 0, 1, y.data());
     for_each_variant(rotate_variants(), [&](const RotateKernels& kernels) {
       Int8Buffer out(16, kernels.lanes, in, 64);
-      kernels.rotate_quantize(tables, x.data(), out.view, 0, out.view.padded() / kernels.lanes, 0, 1);
+      kernels.rotate_quantize(tables, {x.data(), tables.in}, out.view, 0, out.view.padded() / kernels.lanes, 0, 1);
       for (int64_t r = 0; r < 16; ++r) {
         int32_t sum = 0;
         const float scale = out.scales[static_cast<size_t>(r)];
@@ -155,7 +155,7 @@ TEST(RotateKernel, ZerosInfinitiesAndNaN) {
           std::vector<float> x(32, 0.0f);
           x[place] = value;
           Int8Buffer out(1, lanes, 32, 32);
-          kernels.rotate_quantize(tables, x.data(), out.view, 0, 1, 0, 1);
+          kernels.rotate_quantize(tables, {x.data(), tables.in}, out.view, 0, 1, 0, 1);
           // A value that is no number must not vanish: the scale carries it into the product.
           EXPECT_EQ(std::isfinite(out.scales[0]), std::isfinite(value)) << isa_name(kernels.isa) << " " << value;
           for (int64_t i = 0; i < 32; ++i) EXPECT_EQ(out.at(0, i, 32), 0);

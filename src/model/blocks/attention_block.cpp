@@ -36,10 +36,9 @@ AttentionBlock::AttentionBlock(const LayerSource& source, const std::string& pre
 }
 
 Tensor AttentionBlock::delta(Ops& ops, Tensor x, const Batch& batch) const {
-  const Tensor input = ops.rms_norm(x, *norm_, spec_.norm_eps);
   const Linear* const weights[] = {q_.get(), k_.get(), v_.get()};
   Tensor qkv[3];
-  ops.linears(input, weights, qkv);
+  ops.norm_linears(x, nullptr, {*norm_, spec_.norm_eps}, weights, qkv);
   return ops.linear(ops.attend(qkv[0], qkv[1], qkv[2], spec_, batch), *o_);
 }
 

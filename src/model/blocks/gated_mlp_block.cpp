@@ -15,11 +15,11 @@ GatedMlpBlock::GatedMlpBlock(const LayerSource& source, const std::string& prefi
 }
 
 Tensor GatedMlpBlock::delta(Ops& ops, Tensor x) const {
-  return ops.gated_mlp(ops.rms_norm(x, *norm_, norm_eps_), *gate_, *up_, *down_);
+  return ops.norm_gated_mlp(x, nullptr, {*norm_, norm_eps_}, *gate_, *up_, *down_);
 }
 
 Tensor GatedMlpBlock::delta_after_add(Ops& ops, Tensor x, Tensor y) const {
-  return ops.gated_mlp(ops.add_rms_norm(x, y, *norm_, norm_eps_), *gate_, *up_, *down_);
+  return ops.norm_gated_mlp(x, &y, {*norm_, norm_eps_}, *gate_, *up_, *down_);
 }
 
 void GatedMlpBlock::add_slots(int first_set, std::vector<LinearSlot>& slots) {

@@ -17,7 +17,7 @@ class GatedMlpBlock {
 
   /// What is to be added to x; x [rows, dim].
   Tensor delta(Ops& ops, Tensor x) const;
-  /// x += y (the block before's), then this block's delta: the add and the norm in one operation.
+  /// x += y (the block before's), then this block's delta: add, norm and MLP in one operation.
   Tensor delta_after_add(Ops& ops, Tensor x, Tensor y) const;
   void add_slots(int first_set, std::vector<LinearSlot>& slots);
 

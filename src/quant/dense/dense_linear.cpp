@@ -36,11 +36,11 @@ class DenseLinear : public CpuLinear {
     return dynamic_cast<const DenseLinear*>(&other) != nullptr && other.in == in;
   }
 
-  PreparedInput prepare(const CpuContext&, const float* x, int64_t rows) const override {
-    PreparedInput input;
-    input.x = x;
-    input.rows = rows;
-    return input;
+  PreparedInput prepare(const CpuContext& context, const LinearInput& input, int64_t rows) const override {
+    PreparedInput prepared;
+    prepared.x = computed_rows(context, input, rows, in);
+    prepared.rows = rows;
+    return prepared;
   }
 
   void multiply(const CpuContext& context, const PreparedInput& input, float* y) const override {

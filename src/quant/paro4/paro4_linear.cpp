@@ -19,6 +19,10 @@ constexpr int64_t kRangeRows = 128;
 constexpr int64_t kBlockedRows = 32;
 // Channels to prepare below which a second thread costs more than it saves.
 constexpr int64_t kSerialChannels = 1024;
+// Largest number of interleaved rows.
+constexpr int64_t kMostLanes = 16;
+// Channels of a row computed at a time: with 16 rows as much as the first-level cache holds.
+constexpr int64_t kComputedChannels = 512;
 
 class Paro4Linear : public CpuLinear {
  public:
@@ -26,6 +30,8 @@ class Paro4Linear : public CpuLinear {
       : packed_(std::move(weight.weight)), rotation_(shared_tables(*weight.rotation)), bias_(std::move(weight.bias)) {
     in = packed_.in;
     out = packed_.out;
+    PARO_CHECK(packed_.group_size <= kComputedChannels);
+    for (const RotateKernels& kernels : rotate_variants()) PARO_CHECK(kernels.lanes <= kMostLanes);
   }
 
   bool same_input(const CpuLinear& other) const override {
@@ -33,37 +39,24 @@ class Paro4Linear : public CpuLinear {
     return paro != nullptr && paro->rotation_ == rotation_;
   }
 
-  PreparedInput prepare(const CpuContext& context, const float* x, int64_t rows) const override {
-    const RotateKernels& kernels = rotate_kernels(context.isa);
-    const RotationTables& tables = rotation_->tables;
+  PreparedInput prepare(const CpuContext& context, const LinearInput& input, int64_t rows) const override {
+    if (context.activations == Activations::kF32) return prepare_f32(context, input, rows);
     const int64_t groups = packed_.groups();
-    PreparedInput input;
-    input.rows = rows;
-    if (context.activations == Activations::kF32) {
-      if (tables.identity()) {
-        input.x = x;
-        return input;
-      }
-      float* y = context.arena.array<float>(rows * in);
-      for_groups(context, rows, [&](int64_t begin, int64_t end) { kernels.rotate(tables, x, rows, begin, end, y); });
-      input.x = y;
-      return input;
-    }
     Int8Rows out_rows;
     out_rows.rows = rows;
-    out_rows.lanes = rows == 1 ? 1 : kernels.lanes;
+    out_rows.lanes = rows == 1 ? 1 : rotate_kernels(context.isa).lanes;
     const int64_t padded = out_rows.padded();
     out_rows.q = context.arena.array<int8_t>(padded * in);
     out_rows.scales = context.arena.array<float>(padded * groups);
     out_rows.sums = context.arena.array<int32_t>(padded * groups);
-    for_groups(context, rows, [&](int64_t begin, int64_t end) {
-      kernels.rotate_quantize(tables, x, out_rows, 0, padded / out_rows.lanes, begin, end);
-    });
-    input.q = out_rows.q;
-    input.scales = out_rows.scales;
-    input.sums = out_rows.sums;
-    input.lanes = out_rows.lanes;
-    return input;
+    rotate_quantize(context, input, out_rows);
+    PreparedInput prepared;
+    prepared.rows = rows;
+    prepared.q = out_rows.q;
+    prepared.scales = out_rows.scales;
+    prepared.sums = out_rows.sums;
+    prepared.lanes = out_rows.lanes;
+    return prepared;
   }
 
   void multiply(const CpuContext& context, const PreparedInput& input, float* y) const override {
@@ -101,12 +94,61 @@ class Paro4Linear : public CpuLinear {
   }
 
  private:
-  template <typename Body>
-  void for_groups(const CpuContext& context, int64_t rows, const Body& body) const {
+  PreparedInput prepare_f32(const CpuContext& context, const LinearInput& input, int64_t rows) const {
+    PreparedInput prepared;
+    prepared.rows = rows;
+    prepared.x = computed_rows(context, input, rows, in);
+    const RotationTables& tables = rotation_->tables;
+    if (tables.identity()) return prepared;
+    auto* y = context.arena.array<float>(rows * in);
+    const RotateKernels& kernels = rotate_kernels(context.isa);
+    for_each_item(context, packed_.groups(), rows * in,
+                  [&](int64_t begin, int64_t end) { kernels.rotate(tables, prepared.x, rows, begin, end, y); });
+    prepared.x = y;
+    return prepared;
+  }
+
+  // Threads divide the tiles of rows, which lie together in x; where there are few, their groups too.
+  void rotate_quantize(const CpuContext& context, const LinearInput& input, const Int8Rows& out_rows) const {
     const int64_t groups = packed_.groups();
-    if (rows * in <= kSerialChannels) return body(0, groups);
-    const int64_t parts = std::min<int64_t>(groups, context.pool.size() * (rows > 1 ? 4 : 1));
-    context.pool.parallel_for(groups, (groups + parts - 1) / parts, body);
+    const int64_t tiles = out_rows.padded() / out_rows.lanes;
+    const int64_t wanted = context.pool.size() * (out_rows.rows > 1 ? 4 : 1);
+    const int64_t parts = std::clamp<int64_t>(wanted / tiles, 1, groups);
+    const LinearInputRows computed(context.isa, input, in);
+    for_each_item(context, tiles * parts, out_rows.rows * in, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t part = item % parts;
+        rotate_quantize_tile(context, input, computed, out_rows, item / parts, groups * part / parts,
+                             groups * (part + 1) / parts);
+      }
+    });
+  }
+
+  void rotate_quantize_tile(const CpuContext& context, const LinearInput& input, const LinearInputRows& computed,
+                            const Int8Rows& out_rows, int64_t tile, int64_t group_begin, int64_t group_end) const {
+    const RotateKernels& kernels = rotate_kernels(context.isa);
+    const RotationTables& tables = rotation_->tables;
+    if (input.plain())
+      return kernels.rotate_quantize(tables, {input.x, in}, out_rows, tile, tile + 1, group_begin, group_end);
+    alignas(64) float values[kMostLanes * kComputedChannels];
+    const int64_t g = packed_.group_size;
+    const int64_t row = tile * out_rows.lanes;
+    const int64_t count = std::min(out_rows.lanes, out_rows.rows - row);
+    const int64_t most = kComputedChannels / g;
+    for (int64_t group = group_begin; group < group_end; group += most) {
+      const int64_t end = std::min(group + most, group_end);
+      const int64_t width = (end - group) * g;
+      for (int64_t r = 0; r < count; ++r) computed.compute(row + r, group * g, end * g, values + r * width);
+      kernels.rotate_quantize(tables, {values, width, row, group * g}, out_rows, tile, tile + 1, group, end);
+    }
+  }
+
+  // body(begin, end) over `items`, in parallel where there are channels enough.
+  template <typename Body>
+  static void for_each_item(const CpuContext& context, int64_t items, int64_t channels, const Body& body) {
+    if (channels <= kSerialChannels) return body(0, items);
+    const int64_t pieces = std::min<int64_t>(items, context.pool.size() * 4);
+    context.pool.parallel_for(items, (items + pieces - 1) / pieces, body);
   }
 
   // A product's pieces: ranges of tiles inside ranges of rows.
