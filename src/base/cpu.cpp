@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <cstdlib>
@@ -44,8 +47,13 @@ std::vector<Isa> detect() {
       if (__builtin_cpu_supports("avx512vnni")) isas.push_back(Isa::kAvx512Vnni);
     }
   }
-#elif defined(__aarch64__)
-  isas.push_back(Isa::kNeon);
+#elif defined(__aarch64__) && defined(__linux__)
+  // Compiled for Armv8.2-A: atomic instructions, too.
+  constexpr unsigned long kWanted = HWCAP_ASIMDDP | HWCAP_ATOMICS;
+  if ((getauxval(AT_HWCAP) & kWanted) == kWanted) {
+    isas.push_back(Isa::kNeon);
+    if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) isas.push_back(Isa::kNeonI8mm);
+  }
 #endif
   return isas;
 }
@@ -53,14 +61,15 @@ std::vector<Isa> detect() {
 Isa choose() {
   const char* wanted = std::getenv("PARO_ISA");
   if (wanted == nullptr || *wanted == '\0') return supported_isas().back();
-  for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon}) {
+  for (Isa isa :
+       {Isa::kReference, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon, Isa::kNeonI8mm}) {
     if (isa_name(isa) != wanted) continue;
     for (Isa supported : supported_isas())
       if (supported == isa) return isa;
     fail_limit("PARO_ISA={}: this processor lacks it; the best it has is {}", wanted,
                isa_name(supported_isas().back()));
   }
-  fail_usage("PARO_ISA={}: expected reference, avx2, avxvnni, avx512, avx512vnni or neon", wanted);
+  fail_usage("PARO_ISA={}: expected reference, avx2, avxvnni, avx512, avx512vnni, neon or neoni8mm", wanted);
 }
 
 }  // namespace
@@ -73,6 +82,7 @@ std::string_view isa_name(Isa isa) {
     case Isa::kAvx512: return "avx512";
     case Isa::kAvx512Vnni: return "avx512vnni";
     case Isa::kNeon: return "neon";
+    case Isa::kNeonI8mm: return "neoni8mm";
   }
   PARO_CHECK(false);
   return "";

@@ -31,6 +31,8 @@ constexpr int kPausesBetweenLooks = 32;
 inline void pause() {
 #if defined(__x86_64__)
   _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // "yield" does nothing on most processors
 #else
   std::this_thread::yield();
 #endif

@@ -9,13 +9,14 @@
 
 namespace paro {
 
-/// The best variant that `isa` includes (kAvx512Vnni includes kAvx512 and so on; kAvxVnni is included by none, kNeon
-/// includes only itself). An operation with a kAvxVnni variant has a kAvx512 one too, which comes after it.
+/// The best variant that `isa` includes (kAvx512Vnni includes kAvx512 and so on, kNeonI8mm kNeon; kAvxVnni is included
+/// by none). An operation with a kAvxVnni variant has a kAvx512 one too, which comes after it. A list holds the
+/// variants of one architecture.
 template <typename Variant>
 const Variant& variant_for(std::span<const Variant> variants, Isa isa) {
   const Variant* best = &variants.front();
   for (const Variant& variant : variants)
-    if (variant.isa == isa || (isa != Isa::kNeon && variant.isa <= isa)) best = &variant;
+    if (variant.isa <= isa && (variant.isa >= Isa::kNeon) == (isa >= Isa::kNeon)) best = &variant;
   return *best;
 }
 

@@ -12,8 +12,8 @@ struct Variant {
   void (*block_weights)(const float* x, int64_t n, const SoftmaxScale& scale, const float* maxima, double* sums);
 };
 
-extern const Variant kGeneric;
-extern const Variant kAvx2;    // x86-64 only
-extern const Variant kAvx512;  // x86-64 only
+extern const Variant kGeneric;  // on aarch64 NEON, which every processor there has
+extern const Variant kAvx2;     // x86-64 only
+extern const Variant kAvx512;   // x86-64 only
 
 }  // namespace paro::scores

@@ -1,6 +1,8 @@
 #include "kernels/vec/avx512.h"
 
-#include "kernels/attention/tiles_vnni.h"
+#include "kernels/vec/bytes_avx512vnni.h"
+
+#include "kernels/attention/tiles_dot.h"
 
 #include "kernels/attention/int8_lanes.h"
 #include "kernels/attention/variants.h"

@@ -1,4 +1,4 @@
-// The attention kernels over a cache in f16. Included after vec/avx2.h or vec/avx512.h.
+// The attention kernels over a cache in f16. Included after a Vec of vec/*.h.
 #pragma once
 
 #include "kernels/attention/attention_lanes.h"
@@ -43,10 +43,12 @@ void score_blocks(const float* q, int64_t head_dim, const uint16_t* keys, int64_
     const int64_t distance = ahead.distance(block) / kF16Bytes;
     int64_t d = 0;
     for (; d + kSplit <= head_dim; d += kSplit) {
+#pragma GCC unroll 8
       for (int s = 0; s < kSplit; ++s) {
         if (kSplit % 2 == 1 || s % 2 == 0) prefetch(block + (d + s) * kKeyBlock + distance);
         Vec::F k[kVecs];
         for (int i = 0; i < kVecs; ++i) k[i] = Vec::load_f16(block + (d + s) * kKeyBlock + i * Vec::kWidth);
+#pragma GCC unroll 4
         for (int r = 0; r < kQueries; ++r) {
           const Vec::F a = Vec::set1(q[r * head_dim + d + s]);
           for (int i = 0; i < kVecs; ++i) sums[s][r][i] = Vec::fma(a, k[i], sums[s][r][i]);
@@ -81,6 +83,7 @@ inline void weigh_values(const float* weights, const uint16_t* values, int64_t s
     Vec::F a[kQueries];
     for (int r = 0; r < kQueries; ++r) a[r] = Vec::set1(weights[r * kAttentionChunk + p]);
     const int64_t distance = ahead.distance(values + p * stride) / kF16Bytes;
+#pragma GCC unroll 8
     for (int i = 0; i < kWidth; ++i) {
       if (i * Vec::kWidth % 32 == 0) prefetch(values + p * stride + i * Vec::kWidth + distance);
       const Vec::F v = Vec::load_f16(values + p * stride + i * Vec::kWidth);

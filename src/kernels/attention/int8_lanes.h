@@ -1,4 +1,4 @@
-// The attention kernels over a cache in int8. Included after vec/*.h and tiles_madd.h or tiles_vnni.h.
+// The attention kernels over a cache in int8. Included after vec/*.h and tiles_madd.h or tiles_dot.h.
 //
 // Queries, and weights times the scales of the values, become whole numbers of 16 bits, so that both products are of
 // integers and exact; what that rounding adds is a hundredth of what rounding the cache to 8 bits does.
@@ -131,7 +131,7 @@ struct Int8Format {
         Vec::F scales[kVecs];
         load_scales(chunk.key_scales + g * kAttentionChunk + p + b * kKeyBlock, scales);
         for (int r = 0; r < kQueries; ++r) {
-          const Vec::I zero = Vec::iset1(kByteZero * totals[r][g]);
+          const Vec::I zero = Vec::iset1(kTileZero * totals[r][g]);
           for (int i = 0; i < kVecs; ++i)
             score[b][r][i] = Vec::fma(Vec::to_float(Vec::isub(sums[b][r][i], zero)), scales[i], score[b][r][i]);
         }
@@ -174,7 +174,7 @@ struct Int8Format {
                                    ahead.distance(tiles), codes, sums);
       for (int b = 0; b < kBlocks; ++b) {
         for (int r = 0; r < kQueries; ++r) {
-          const Vec::I zero = Vec::iset1(kByteZero * total[r]);
+          const Vec::I zero = Vec::iset1(kTileZero * total[r]);
           for (int i = 0; i < kVecs; ++i)
             Vec::store(a.out + (query + r) * stride + d + b * 16 + i * Vec::kWidth,
                        Vec::mul(Vec::to_float(Vec::isub(sums[b][r][i], zero)), Vec::set1(unit[r])));

@@ -26,11 +26,13 @@ void score_panel(const float* q, int64_t head_dim, const float* keys, float* sco
   for (int64_t d = 0; d < head_dim; ++d) {
     Vec::F k[kVecs];
     for (int i = 0; i < kVecs; ++i) k[i] = Vec::load(keys + d * kKeyBlock + i * Vec::kWidth);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const Vec::F a = Vec::set1(q[r * head_dim + d]);
       for (int i = 0; i < kVecs; ++i) sums[r][i] = Vec::fma(a, k[i], sums[r][i]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     for (int i = 0; i < kVecs; ++i) Vec::store(scores + r * kRowsBlock + i * Vec::kWidth, sums[r][i]);
 }
@@ -46,11 +48,13 @@ void value_panel(const float* weights, const float* values, int64_t begin, int64
   for (int64_t p = begin; p < end; ++p) {
     Vec::F v[kVecs];
     for (int i = 0; i < kVecs; ++i) v[i] = Vec::load(values + p * 16 + i * Vec::kWidth);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const Vec::F a = Vec::set1(weights[r * kRowsBlock + p]);
       for (int i = 0; i < kVecs; ++i) sums[r][i] = Vec::fma(a, v[i], sums[r][i]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     for (int i = 0; i < kVecs; ++i) Vec::store(out + r * stride + i * Vec::kWidth, sums[r][i]);
 }

@@ -24,6 +24,9 @@ class Codes {
   const uint8_t* at_ = nullptr;
 };
 
+/// The sums of dot_tiles are too large by this times the sum of the numbers.
+constexpr int kTileZero = kByteZero;
+
 /// Rows of tiles that one pass multiplies: more would need registers for their sums that AVX2 lacks, and widening, not
 /// the queries' broadcasts, is the work.
 template <int kQueries>

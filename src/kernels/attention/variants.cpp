@@ -11,12 +11,16 @@ std::span<const AttentionKernels> attention_variants(KvBits bits) {
     attention_reference,
 #if defined(__x86_64__)
         attention_avx2, attention_avx512,
+#elif defined(__aarch64__)
+        attention_neon,
 #endif
   };
   static const std::array int8 {
     attention_int8_reference,
 #if defined(__x86_64__)
         attention_int8_avx2, attention_int8_avx512, attention_int8_avx512vnni,
+#elif defined(__aarch64__)
+        attention_int8_neon, attention_int8_neoni8mm,
 #endif
   };
   if (bits == KvBits::k8) return int8;

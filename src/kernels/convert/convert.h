@@ -17,7 +17,7 @@ struct ConvertKernels {
   void (*f32_to_f16)(const float* from, int64_t n, uint16_t* to);
 };
 
-extern const ConvertKernels convert_reference, convert_avx2, convert_avx512;
+extern const ConvertKernels convert_reference, convert_avx2, convert_avx512, convert_neon;
 std::span<const ConvertKernels> convert_variants();
 
 }  // namespace paro

@@ -9,6 +9,8 @@ std::span<const ConvertKernels> convert_variants() {
     convert_reference,
 #if defined(__x86_64__)
         convert_avx2, convert_avx512,
+#elif defined(__aarch64__)
+        convert_neon,
 #endif
   };
   return variants;

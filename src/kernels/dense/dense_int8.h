@@ -28,7 +28,7 @@ inline void int8_block(const DenseWeight& w, const Int16Rows& x, int64_t row, in
     }
     for (int r = 0; r < kRows; ++r) {
       const Vec::I a = Vec::iload(x.q + (row + r) * w.in + i);
-      for (int o = 0; o < kOutputs; ++o) acc[r][o] = Vec::iadd(acc[r][o], Vec::madd16(b[o], a));
+      for (int o = 0; o < kOutputs; ++o) acc[r][o] = Vec::add_products16(acc[r][o], b[o], a);
     }
   }
   if (whole < w.in) {
@@ -41,7 +41,7 @@ inline void int8_block(const DenseWeight& w, const Int16Rows& x, int64_t row, in
       for (int o = 0; o < kOutputs; ++o) {
         alignas(64) std::byte codes[kWords] = {};
         __builtin_memcpy(codes, from + o * w.in + whole, rest);
-        acc[r][o] = Vec::iadd(acc[r][o], Vec::madd16(Vec::widen_bytes(codes), a));
+        acc[r][o] = Vec::add_products16(acc[r][o], Vec::widen_bytes(codes), a);
       }
     }
   }
@@ -58,7 +58,7 @@ inline void int8_one_row(const DenseWeight& w, const Int16Rows& x, int64_t outpu
   const std::byte* from = w.data + output * w.in;
   Vec::I acc[4] = {Vec::izero(), Vec::izero(), Vec::izero(), Vec::izero()};
   const auto step = [&](int64_t i, Vec::I& sum) {
-    sum = Vec::iadd(sum, Vec::madd16(Vec::widen_bytes(from + i), Vec::iload(x.q + i)));
+    sum = Vec::add_products16(sum, Vec::widen_bytes(from + i), Vec::iload(x.q + i));
   };
   int64_t i = 0;
   for (; i + 4 * kWords <= w.in; i += 4 * kWords) {
@@ -71,7 +71,7 @@ inline void int8_one_row(const DenseWeight& w, const Int16Rows& x, int64_t outpu
     alignas(64) std::byte codes[kWords] = {};
     __builtin_memcpy(last, x.q + i, static_cast<size_t>(w.in - i) * sizeof(int16_t));
     __builtin_memcpy(codes, from + i, static_cast<size_t>(w.in - i));
-    acc[1] = Vec::iadd(acc[1], Vec::madd16(Vec::widen_bytes(codes), Vec::iload(last)));
+    acc[1] = Vec::add_products16(acc[1], Vec::widen_bytes(codes), Vec::iload(last));
   }
   const Vec::I sum = Vec::iadd(Vec::iadd(acc[0], acc[1]), Vec::iadd(acc[2], acc[3]));
   const float product = static_cast<float>(Vec::isum_lanes(sum)) * (w.scales[output] * x.scales[0]);

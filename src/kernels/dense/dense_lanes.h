@@ -59,6 +59,7 @@ inline void dot_block(const DenseWeight& w, const float* x, int64_t row, int64_t
       __builtin_prefetch(at + kAhead);
       b[o] = Elements<kType>::load(at);
     }
+#pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       const Vec::F a = Vec::load(x + (row + r) * w.in + i);
       for (int o = 0; o < kOutputs; ++o) acc[r][o] = Vec::fma(b[o], a, acc[r][o]);
@@ -66,13 +67,17 @@ inline void dot_block(const DenseWeight& w, const float* x, int64_t row, int64_t
   }
   if (whole < w.in) {
     const int rest = static_cast<int>(w.in - whole);
+#pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
       const Vec::F b = load_rest<kType>(from + (o * w.in + whole) * size, rest);
+#pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
         acc[r][o] = Vec::fma(b, Vec::load_first(x + (row + r) * w.in + whole, rest), acc[r][o]);
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
       const float sum = Vec::sum(acc[r][o]);
       y[(row + r) * w.out + output + o] = bias == nullptr ? sum : sum + bias[output + o];

@@ -12,6 +12,8 @@ std::span<const DenseKernels> dense_variants() {
     kDenseReference,
 #if defined(__x86_64__)
         kDenseAvx2, kDenseAvx512,
+#elif defined(__aarch64__)
+        kDenseNeon,
 #endif
   };
   return variants;

@@ -8,5 +8,6 @@ namespace paro {
 extern const DenseKernels kDenseReference;
 extern const DenseKernels kDenseAvx2;
 extern const DenseKernels kDenseAvx512;
+extern const DenseKernels kDenseNeon;
 
 }  // namespace paro

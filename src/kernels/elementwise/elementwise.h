@@ -18,7 +18,7 @@ struct ElementKernels {
   void (*exp)(const float* x, float* out, int64_t n);
 };
 
-extern const ElementKernels elementwise_reference, elementwise_avx2, elementwise_avx512;
+extern const ElementKernels elementwise_reference, elementwise_avx2, elementwise_avx512, elementwise_neon;
 std::span<const ElementKernels> elementwise_variants();
 
 }  // namespace paro

@@ -9,6 +9,8 @@ std::span<const ElementKernels> elementwise_variants() {
     elementwise_reference,
 #if defined(__x86_64__)
         elementwise_avx2, elementwise_avx512,
+#elif defined(__aarch64__)
+        elementwise_neon,
 #endif
   };
   return variants;

@@ -1,6 +1,10 @@
 #include "kernels/vec/avx2.h"
 #include "kernels/vec/bytes_avxvnni.h"
 
+#include "kernels/vec/add_four.h"
+
+#include "kernels/int4/panel_bytes.h"
+
 #include "kernels/int4/int4_lanes.h"
 #include "kernels/int4/variants.h"
 

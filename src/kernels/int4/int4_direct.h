@@ -7,9 +7,8 @@
 namespace paro {
 namespace {
 
-// Rows that run through the registers together, and rows up to which nothing is unpacked to memory.
+// Rows that run through the registers together.
 constexpr int kDirectRows = Vec::kWidth == 16 ? 8 : 4;
-constexpr int64_t kMaxDirectRows = Bytes::kWide ? 32 : 2 * kDirectRows;
 static_assert(kLanes % kDirectRows == 0);
 // Bytes ahead of the nibbles being read: what a core of 40 GB/s receives in 150 ns. A thread's tiles follow each other
 // in memory, so this runs into the next tile.
@@ -21,36 +20,32 @@ constexpr int kLine = 64;  // bytes of codes: 8 inputs of a tile's outputs
 template <int kRows, int kVectors, int kStride, bool kAhead>
 inline void group_dots(const uint8_t* codes, int64_t g, const int8_t* q, Vec::I (&dot)[kRows][kVectors]) {
   const Vec::I low = Vec::iset1(0x0f0f0f0f);
-  const auto load = [](const uint8_t* at) {
-    Vec::I both = Vec::iload(at);
-    asm("" : "+v"(both));  // else it is loaded twice
-    return both;
-  };
   const auto ahead = [](const uint8_t* at) {
     if constexpr (kAhead) __builtin_prefetch(at + kPrefetch);
   };
   if constexpr (Bytes::kWide) {
-    // A high nibble needs no shift: its products, 16 times too large, have a sum of their own. Two sums are also two
-    // chains of dependent additions.
-    const Vec::I high = Vec::iset1(static_cast<int32_t>(0xf0f0f0f0));
-    Vec::I sixteen[kRows][kVectors];
+    // High nibbles have a sum of their own, so that they may stay 16 times too large. Two sums are also two chains of
+    // dependent additions.
+    Vec::I high[kRows][kVectors];
     for (int r = 0; r < kRows; ++r)
-      for (int v = 0; v < kVectors; ++v) dot[r][v] = sixteen[r][v] = Vec::izero();
+      for (int v = 0; v < kVectors; ++v) dot[r][v] = high[r][v] = Vec::izero();
 #pragma GCC unroll 4
     for (int64_t j = 0; j < g / 8; ++j) {
       ahead(codes + j * kLine);
       for (int v = 0; v < kVectors; ++v) {
-        const Vec::I both = load(codes + j * kLine + v * 4 * Vec::kWidth);
+        const Vec::I both = Vec::iload_once(codes + j * kLine + v * 4 * Vec::kWidth);
         const Vec::I lo = Vec::iand(both, low);
-        const Vec::I hi = Vec::iand(both, high);
+        const Vec::I hi = Vec::high_nibbles(both);
+#pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          dot[r][v] = Bytes::add(dot[r][v], lo, broadcast4(q + j * kStride * 8 + r * 4));
-          sixteen[r][v] = Bytes::add(sixteen[r][v], hi, broadcast4(q + j * kStride * 8 + kStride * 4 + r * 4));
+          dot[r][v] = add_four<kStride>(dot[r][v], lo, q + j * kStride * 8, r);
+          high[r][v] = add_four<kStride>(high[r][v], hi, q + j * kStride * 8, kStride + r);
         }
       }
     }
     for (int r = 0; r < kRows; ++r)
-      for (int v = 0; v < kVectors; ++v) dot[r][v] = Vec::iadd(dot[r][v], Vec::template sar<4>(sixteen[r][v]));
+      for (int v = 0; v < kVectors; ++v)
+        dot[r][v] = Vec::iadd(dot[r][v], Vec::template sar<Vec::kHighNibble>(high[r][v]));
   } else {
     for (int r = 0; r < kRows; ++r)
       for (int v = 0; v < kVectors; ++v) dot[r][v] = Vec::izero();
@@ -63,12 +58,12 @@ inline void group_dots(const uint8_t* codes, int64_t g, const int8_t* q, Vec::I 
       for (int j = 0; j < 4; ++j) {
         ahead(codes + j * kLine);
         for (int v = 0; v < kVectors; ++v) {
-          const Vec::I both = load(codes + j * kLine + v * 4 * Vec::kWidth);
+          const Vec::I both = Vec::iload_once(codes + j * kLine + v * 4 * Vec::kWidth);
           const Vec::I lo = Vec::iand(both, low);
-          const Vec::I hi = Vec::iand(Vec::template shr<4>(both), low);
+          const Vec::I hi = high_nibbles_down(both);
           for (int r = 0; r < kRows; ++r) {
-            part[r][v] = Bytes::add(part[r][v], lo, broadcast4(q + j * kStride * 8 + r * 4));
-            part[r][v] = Bytes::add(part[r][v], hi, broadcast4(q + j * kStride * 8 + kStride * 4 + r * 4));
+            part[r][v] = add_four<kStride>(part[r][v], lo, q + j * kStride * 8, r);
+            part[r][v] = add_four<kStride>(part[r][v], hi, q + j * kStride * 8, kStride + r);
           }
         }
       }

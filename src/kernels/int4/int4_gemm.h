@@ -1,4 +1,5 @@
-// Many rows: a group of a few tiles is unpacked to bytes in L1 and shared by up to kChunkRows rows.
+// Many rows: a group of a few tiles is unpacked to bytes in L1 (panel_bytes.h, panel_i8mm.h, included before this file)
+// and shared by up to kChunkRows rows.
 #pragma once
 
 #include "kernels/int4/int4_tile.h"
@@ -8,54 +9,15 @@ namespace {
 
 constexpr int kGemmVectors = 2;  // of outputs
 constexpr int kGemmTiles = kGemmVectors / kTileVectors;
-constexpr int kGemmRows = Vec::kWidth == 8 ? 4 : 8;
 constexpr int kChunkRows = 128;  // rows that share unpacked nibbles
 constexpr int kMaxGroupSize = 128;
-static_assert(kLanes % kGemmRows == 0);
-
-// One group of kTiles tiles as bytes: panel [group_size / 4][kVectors of bytes].
-template <int kTiles>
-inline void unpack_group(const PackedInt4& w, int64_t tile, int64_t group, uint8_t* panel) {
-  constexpr int line = kTiles * kTile * 4;
-  const Vec::I low = Vec::iset1(0x0f0f0f0f);
-  for (int t = 0; t < kTiles; ++t) {
-    const uint8_t* codes = w.codes.data() + (tile + t) * w.in * (kTile / 2) + group * w.group_size * (kTile / 2);
-    uint8_t* to = panel + t * kTile * 4;
-    for (int64_t j = 0; j < w.group_size / 8; ++j) {
-      for (int v = 0; v < kTileVectors; ++v) {
-        const Vec::I both = Vec::iload(codes + j * 64 + v * 4 * Vec::kWidth);
-        Vec::istore(to + 2 * j * line + v * 4 * Vec::kWidth, Vec::iand(both, low));
-        Vec::istore(to + (2 * j + 1) * line + v * 4 * Vec::kWidth, Vec::iand(Vec::template shr<4>(both), low));
-      }
-    }
-  }
-}
 
 // kGemmRows rows times one group's panel: sums [kGemmRows][kVectors].
 template <int kVectors>
 inline void gemm_block(const uint8_t* panel, int64_t g, const int8_t* q, const Vec::F* scale, const Vec::I* zero,
                        const float* row_scales, const int32_t* row_sums, float* sums) {
   Vec::I dot[kGemmRows][kVectors];
-  for (int r = 0; r < kGemmRows; ++r)
-    for (int v = 0; v < kVectors; ++v) dot[r][v] = Vec::izero();
-  for (int64_t i = 0; i < g; i += 32) {
-    typename Bytes::Sum part[kGemmRows][kVectors];
-    for (int r = 0; r < kGemmRows; ++r)
-      for (int v = 0; v < kVectors; ++v) part[r][v] = Bytes::start(dot[r][v]);
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      Vec::I b[kVectors];
-      for (int v = 0; v < kVectors; ++v) b[v] = Vec::iload(panel + v * 4 * Vec::kWidth);
-      for (int r = 0; r < kGemmRows; ++r) {
-        const Vec::I a = broadcast4(q + r * 4);
-        for (int v = 0; v < kVectors; ++v) part[r][v] = Bytes::add(part[r][v], b[v], a);
-      }
-      panel += kVectors * 4 * Vec::kWidth;
-      q += kLanes * 4;
-    }
-    for (int r = 0; r < kGemmRows; ++r)
-      for (int v = 0; v < kVectors; ++v) dot[r][v] = Bytes::finish(dot[r][v], part[r][v]);
-  }
+  panel_dots(panel, g, q, dot);
   for (int r = 0; r < kGemmRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
       float* sum = sums + (r * kVectors + v) * Vec::kWidth;

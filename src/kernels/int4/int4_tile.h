@@ -13,10 +13,10 @@ constexpr int kTile = static_cast<int>(kInt4Tile);
 constexpr int kTileVectors = kTile / Vec::kWidth;
 constexpr int kLanes = Vec::kWidth;  // rows interleaved in Int8Rows
 
-inline Vec::I broadcast4(const int8_t* q) {
-  int32_t word;
-  __builtin_memcpy(&word, q, 4);
-  return Vec::iset1(word);
+/// High nibbles of bytes as low ones.
+inline Vec::I high_nibbles_down(Vec::I both) {
+  if constexpr (Vec::kHighNibble == 0) return Vec::high_nibbles(both);
+  return Vec::iand(Vec::template shr<4>(both), Vec::iset1(0x0f0f0f0f));
 }
 
 struct Meta {
@@ -33,8 +33,8 @@ inline Meta load_meta(const uint8_t* meta) {
 
 // sum += (dot - zero * row_sum) * (scale * row_scale)
 inline Vec::F add_group(Vec::F sum, Vec::I dot, Vec::F scale, Vec::I zero, float row_scale, int32_t row_sum) {
-  // |row_sum| <= 128 * 127 fits 16 bits and the high half of a zero point is 0: one 16-bit product is exact.
-  const Vec::I centred = Vec::isub(dot, Vec::madd16(zero, Vec::iset1(row_sum)));
+  // |row_sum| <= 128 * 127 fits 16 bits.
+  const Vec::I centred = Vec::isub(dot, Vec::mul_small(zero, Vec::iset1(row_sum)));
   return Vec::fma(Vec::to_float(centred), Vec::mul(scale, Vec::set1(row_scale)), sum);
 }
 

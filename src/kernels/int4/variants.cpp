@@ -9,6 +9,8 @@ std::span<const Int4Kernels> int4_variants() {
     kInt4Reference,
 #if defined(__x86_64__)
         kInt4Avx2, kInt4AvxVnni, kInt4Avx512, kInt4Avx512Vnni,
+#elif defined(__aarch64__)
+        kInt4Neon, kInt4NeonI8mm,
 #endif
   };
   return variants;

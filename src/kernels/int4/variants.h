@@ -10,5 +10,7 @@ extern const Int4Kernels kInt4Avx2;
 extern const Int4Kernels kInt4AvxVnni;
 extern const Int4Kernels kInt4Avx512;
 extern const Int4Kernels kInt4Avx512Vnni;
+extern const Int4Kernels kInt4Neon;
+extern const Int4Kernels kInt4NeonI8mm;
 
 }  // namespace paro

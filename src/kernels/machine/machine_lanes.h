@@ -18,13 +18,8 @@ uint64_t read(const uint8_t* data, int64_t bytes) {
   return static_cast<uint64_t>(Vec::isum_lanes(Vec::ior(Vec::ior(sum[0], sum[1]), Vec::ior(sum[2], sum[3]))));
 }
 
-// Opaque to the optimiser: the same operands in every round must not let it multiply once, and what is hidden stays in
-// this order (products made ahead of their sums would spill).
-template <typename T>
-inline void hide(T& value) {
-  asm volatile("" : "+v"(value));
-}
-
+// Hidden: the same operands in every round must not let the optimiser multiply once; in order: products made ahead of
+// their sums would spill.
 uint64_t int8_multiply(int64_t rounds) {
   Vec::I total[kChains];
   Vec::I a = Vec::iset1(0x01020304);
@@ -36,9 +31,9 @@ uint64_t int8_multiply(int64_t rounds) {
 #pragma GCC unroll 8
     for (int s = 0; s < kSteps; ++s) {
       for (int c = 0; c < kChains; ++c) {
-        hide(a);
+        Vec::hide_in_order(a);
         part[c] = Bytes::add(part[c], a, b);
-        hide(part[c]);
+        Vec::hide_in_order(part[c]);
       }
     }
     for (int c = 0; c < kChains; ++c) total[c] = Bytes::finish(total[c], part[c]);
@@ -55,8 +50,8 @@ uint64_t f32_multiply(int64_t rounds) {
   for (int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 8
     for (int s = 0; s < kSteps; ++s) {
-      hide(a);
-      hide(b);
+      Vec::hide_in_order(a);
+      Vec::hide_in_order(b);
       for (auto& t : total) t = Vec::fma(a, b, t);
     }
   }

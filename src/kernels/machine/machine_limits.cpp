@@ -59,6 +59,9 @@ std::span<const MachineKernels> machine_variants() {
     kMachineAvxVnni,
     kMachineAvx512,
     kMachineAvx512Vnni,
+#elif defined(__aarch64__)
+    kMachineNeon,
+    kMachineNeonI8mm,
 #endif
   };
   return variants;

@@ -10,5 +10,7 @@ extern const MachineKernels kMachineAvx2;
 extern const MachineKernels kMachineAvxVnni;
 extern const MachineKernels kMachineAvx512;
 extern const MachineKernels kMachineAvx512Vnni;
+extern const MachineKernels kMachineNeon;
+extern const MachineKernels kMachineNeonI8mm;
 
 }  // namespace paro

@@ -25,7 +25,7 @@ struct NormKernels {
   }
 };
 
-extern const NormKernels norm_reference, norm_avx2, norm_avx512;
+extern const NormKernels norm_reference, norm_avx2, norm_avx512, norm_neon;
 std::span<const NormKernels> norm_variants();
 
 }  // namespace paro

@@ -9,6 +9,8 @@ std::span<const NormKernels> norm_variants() {
     norm_reference,
 #if defined(__x86_64__)
         norm_avx2, norm_avx512,
+#elif defined(__aarch64__)
+        norm_neon,
 #endif
   };
   return variants;

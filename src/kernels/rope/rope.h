@@ -14,7 +14,7 @@ struct RopeKernels {
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
 };
 
-extern const RopeKernels rope_reference, rope_avx2, rope_avx512;
+extern const RopeKernels rope_reference, rope_avx2, rope_avx512, rope_neon;
 std::span<const RopeKernels> rope_variants();
 
 }  // namespace paro

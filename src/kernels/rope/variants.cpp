@@ -9,6 +9,8 @@ std::span<const RopeKernels> rope_variants() {
     rope_reference,
 #if defined(__x86_64__)
         rope_avx2, rope_avx512,
+#elif defined(__aarch64__)
+        rope_neon,
 #endif
   };
   return variants;

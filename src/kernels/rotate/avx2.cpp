@@ -1,6 +1,6 @@
 #include "kernels/vec/avx2.h"
 
-#include "kernels/rotate/turn_avx2.h"
+#include "kernels/rotate/turn_pick.h"
 
 #include "kernels/rotate/rotate_lanes.h"
 #include "kernels/rotate/variants.h"

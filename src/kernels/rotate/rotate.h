@@ -86,7 +86,7 @@ struct RotateKernels {
 
 /// Compiled variants, those included that this processor cannot run (see supported_isas()).
 std::span<const RotateKernels> rotate_variants();
-/// The variant of `isa`, or the best below it. kAvx512Vnni: kAvx512's.
+/// The variant of `isa`, or the best below it. kAvx512Vnni: kAvx512's, kNeonI8mm: kNeon's.
 const RotateKernels& rotate_kernels(Isa isa);
 
 }  // namespace paro

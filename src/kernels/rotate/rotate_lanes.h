@@ -63,10 +63,16 @@ inline void load_tile(const Group& group, const float* const* rows, int64_t grou
 }
 
 inline void scale_one(const float* scales, const float* x, int64_t group_size, float* y) {
-  for (int64_t i = 0; i < group_size; i += 8) {
-    __m256 v = _mm256_loadu_ps(x + i);
-    if (scales != nullptr) v = _mm256_mul_ps(v, _mm256_loadu_ps(scales + i));
-    _mm256_storeu_ps(y + i, v);
+  if (scales == nullptr) {
+    __builtin_memcpy(y, x, static_cast<size_t>(group_size) * sizeof(float));
+    return;
+  }
+  int64_t i = 0;
+  for (; i + Vec::kWidth <= group_size; i += Vec::kWidth)
+    Vec::store(y + i, Vec::mul(Vec::load(x + i), Vec::load(scales + i)));
+  if (i < group_size) {
+    const int64_t n = group_size - i;
+    Vec::store_first(y + i, Vec::mul(Vec::load_first(x + i, n), Vec::load_first(scales + i, n)), n);
   }
 }
 

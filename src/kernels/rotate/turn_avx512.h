@@ -1,5 +1,5 @@
 // The rounds of one row's group with AVX-512: all channels stay in registers, and vpermt2ps, 32 channels at a time,
-// brings the elements of the pairs to the same lanes of two registers.
+// brings the elements of the pairs to the same lanes of two registers. Included after vec/avx512.h.
 #pragma once
 
 #include "kernels/rotate/rotate.h"
@@ -27,10 +27,7 @@ inline __m512 gather_lanes(const __m512 (&from)[kVectors], const uint8_t* moves)
   }
 }
 
-inline __m512 load_angles(const int16_t* p) {
-  const __m512i wide = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), _mm512_set1_ps(kAngleStep));
-}
+inline Vec::F load_angles(const int16_t* p) { return Vec::mul(Vec::load_i16(p), Vec::set1(kAngleStep)); }
 
 // y [kGroup] in place.
 template <int kGroup>
@@ -38,7 +35,7 @@ inline void turn_rounds(const uint8_t* moves, const int16_t* angles, int64_t rou
   constexpr int vectors = kGroup / 16;
   constexpr int half = vectors / 2;
   __m512 from[vectors];
-  for (int v = 0; v < vectors; ++v) from[v] = _mm512_loadu_ps(y + v * 16);
+  for (int v = 0; v < vectors; ++v) from[v] = Vec::load(y + v * 16);
   for (int64_t r = 0; r < rounds; ++r) {
     __m512 to[vectors];
     for (int v = 0; v < half; ++v) {
@@ -46,14 +43,14 @@ inline void turn_rounds(const uint8_t* moves, const int16_t* angles, int64_t rou
       const __m512 b = gather_lanes(from, moves + (half + v) * 16);
       const __m512 c = load_angles(angles + v * 16);
       const __m512 s = load_angles(angles + (half + v) * 16);
-      to[v] = _mm512_fmadd_ps(c, a, _mm512_mul_ps(s, b));
-      to[half + v] = _mm512_fmsub_ps(c, b, _mm512_mul_ps(s, a));
+      to[v] = Vec::fma(c, a, Vec::mul(s, b));
+      to[half + v] = Vec::fms(c, b, Vec::mul(s, a));
     }
     for (int v = 0; v < vectors; ++v) from[v] = to[v];
     moves += kGroup;
     angles += kGroup;
   }
-  for (int v = 0; v < vectors; ++v) _mm512_storeu_ps(y + v * 16, gather_lanes(from, moves + v * 16));
+  for (int v = 0; v < vectors; ++v) Vec::store(y + v * 16, gather_lanes(from, moves + v * 16));
 }
 
 }  // namespace

@@ -9,6 +9,8 @@ std::span<const RotateKernels> rotate_variants() {
     kRotateReference,
 #if defined(__x86_64__)
         kRotateAvx2, kRotateAvx512,
+#elif defined(__aarch64__)
+        kRotateNeon,
 #endif
   };
   return variants;

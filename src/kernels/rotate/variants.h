@@ -8,5 +8,6 @@ namespace paro {
 extern const RotateKernels kRotateReference;
 extern const RotateKernels kRotateAvx2;
 extern const RotateKernels kRotateAvx512;
+extern const RotateKernels kRotateNeon;
 
 }  // namespace paro

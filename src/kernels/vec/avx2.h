@@ -32,12 +32,21 @@ struct Vec {
   static F load_i8(const void* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
   }
+  static F load_i16(const int16_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   static F load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   /// The first n < kWidth lanes, the others 0; nothing else is touched.
   static F load_first(const float* p, int64_t n) { return _mm256_maskload_ps(p, first(n)); }
   static void store_first(float* p, F v, int64_t n) { _mm256_maskstore_ps(p, first(n), v); }
   static void store_f16(void* p, F v) {
     _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  /// from[places[lane]], loaded one by one: a gather instruction is no faster, and much slower where microcode mends
+  /// it.
+  static F pick(const float* from, const uint8_t* places) {
+    return _mm256_setr_ps(from[places[0]], from[places[1]], from[places[2]], from[places[3]], from[places[4]],
+                          from[places[5]], from[places[6]], from[places[7]]);
   }
   /// c - a * b, rounded once.
   static F fnma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -83,6 +92,12 @@ struct Vec {
   static I izero() { return _mm256_setzero_si256(); }
   static I iset1(int32_t x) { return _mm256_set1_epi32(x); }
   static I iload(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  /// For several uses: else each of them may load it.
+  static I iload_once(const void* p) {
+    I v = iload(p);
+    hide(v);
+    return v;
+  }
   static void istore(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
   static I iadd(I a, I b) { return _mm256_add_epi32(a, b); }
   static I isub(I a, I b) { return _mm256_sub_epi32(a, b); }
@@ -101,6 +116,9 @@ struct Vec {
   static I sar(I a) {
     return _mm256_srai_epi32(a, kBits);
   }
+  /// The high nibbles of bytes, times 2^kHighNibble.
+  static constexpr int kHighNibble = 4;
+  static I high_nibbles(I a) { return iand(a, iset1(static_cast<int32_t>(0xf0f0f0f0))); }
   static I bits(F v) { return _mm256_castps_si256(v); }
   static F from_bits(I v) { return _mm256_castsi256_ps(v); }
   static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
@@ -111,6 +129,10 @@ struct Vec {
   static I widen_bytes(const void* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm256_madd_epi16(a, b); }
+  /// sum + products of 16-bit halves; which lane a product enters is open.
+  static I add_products16(I sum, I a, I b) { return iadd(sum, madd16(a, b)); }
+  /// Products of lanes that fit 16 bits, those of a not negative.
+  static I mul_small(I a, I b) { return madd16(a, b); }
   static I iset1_64(const void* p) { return _mm256_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
   /// 2 kWidth bytes as 16-bit halves.
   static I load_u8_as_i16(const void* p) {
@@ -143,6 +165,17 @@ struct Vec {
     transpose8(rows, scale, tile, kWidth);
   }
   static void store_transposed(const float* tile, float* const* rows) { untranspose8(tile, kWidth, rows); }
+
+  /// The optimiser does not know the value from here on.
+  template <typename T>
+  static void hide(T& v) {
+    asm("" : "+v"(v));
+  }
+  /// Nor does it move what is hidden past another such place.
+  template <typename T>
+  static void hide_in_order(T& v) {
+    asm volatile("" : "+v"(v));
+  }
 
 #include "kernels/vec/transpose8.inc"
 

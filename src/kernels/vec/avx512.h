@@ -39,6 +39,9 @@ struct Vec {
   static F load_i8(const void* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
   }
+  static F load_i16(const int16_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+  }
   static F load_f32(const void* p) { return _mm512_loadu_ps(p); }
   /// The first n < kWidth lanes, the others 0; nothing else is touched.
   static F load_first(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -76,6 +79,12 @@ struct Vec {
   static I izero() { return _mm512_setzero_si512(); }
   static I iset1(int32_t x) { return _mm512_set1_epi32(x); }
   static I iload(const void* p) { return _mm512_loadu_si512(p); }
+  /// For several uses: else each of them may load it.
+  static I iload_once(const void* p) {
+    I v = iload(p);
+    hide(v);
+    return v;
+  }
   static void istore(void* p, I v) { _mm512_storeu_si512(p, v); }
   static I iadd(I a, I b) { return _mm512_add_epi32(a, b); }
   static I isub(I a, I b) { return _mm512_sub_epi32(a, b); }
@@ -94,6 +103,9 @@ struct Vec {
   static I sar(I a) {
     return _mm512_srai_epi32(a, kBits);
   }
+  /// The high nibbles of bytes, times 2^kHighNibble.
+  static constexpr int kHighNibble = 4;
+  static I high_nibbles(I a) { return iand(a, iset1(static_cast<int32_t>(0xf0f0f0f0))); }
   static I bits(F v) { return _mm512_castps_si512(v); }
   static F from_bits(I v) { return _mm512_castsi512_ps(v); }
   static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
@@ -106,6 +118,10 @@ struct Vec {
   }
   /// Products of 16-bit halves, summed in pairs.
   static I madd16(I a, I b) { return _mm512_madd_epi16(a, b); }
+  /// sum + products of 16-bit halves; which lane a product enters is open.
+  static I add_products16(I sum, I a, I b) { return iadd(sum, madd16(a, b)); }
+  /// Products of lanes that fit 16 bits, those of a not negative.
+  static I mul_small(I a, I b) { return madd16(a, b); }
   static I iset1_64(const void* p) { return _mm512_broadcastq_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p))); }
   /// 2 kWidth bytes as 16-bit halves.
   static I load_u8_as_i16(const void* p) {
@@ -131,6 +147,17 @@ struct Vec {
   static void store_transposed(const float* tile, float* const* rows) {
     untranspose8(tile, kWidth, rows);
     untranspose8(tile + 8, kWidth, rows + 8);
+  }
+
+  /// The optimiser does not know the value from here on.
+  template <typename T>
+  static void hide(T& v) {
+    asm("" : "+v"(v));
+  }
+  /// Nor does it move what is hidden past another such place.
+  template <typename T>
+  static void hide_in_order(T& v) {
+    asm volatile("" : "+v"(v));
   }
 
 #include "kernels/vec/transpose8.inc"

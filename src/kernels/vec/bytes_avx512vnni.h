@@ -19,6 +19,15 @@ struct Bytes {
     zero[0] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_and_si256(bytes, _mm256_set1_epi32(15))),
                                  _mm256_srli_epi32(bytes, 4), 1);
   }
+
+  /// Any unsigned bytes, less kByteShift, as operands of add.
+  static constexpr int kByteShift = 0;
+  static __m512i shifted(__m512i bytes) { return bytes; }
+  /// add for many sums: of the intrinsic GCC 12 copies and spills them.
+  static Sum add_one_of_many(Sum sum, __m512i bytes, __m512i x) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(x));
+    return sum;
+  }
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// exp of a vector, for any Vec (included after vec/avx2.h or vec/avx512.h).
+// exp of a vector, for any Vec of vec/*.h (included before this file).
 #pragma once
 
 namespace paro {

@@ -1,4 +1,4 @@
-// f32 products with outputs in the lanes, for any Vec (included after vec/avx2.h or vec/avx512.h): a panel
+// f32 products with outputs in the lanes, for any Vec of vec/*.h (included before this file): a panel
 // [depth][outputs] of the weight is made in L1 by the caller's functor and shared by many rows. Depths are added in
 // order with FMA, so a result depends neither on the number of rows nor on threads.
 #pragma once
