@@ -5,10 +5,10 @@ BUILD  := build/$(PRESET)
 PREFIX ?= /usr/local
 TEXT   ?=
 
-.PHONY: demo test build bench format install setup sanitize fuzz conformance check clean help
+.PHONY: demo test build bench format install setup sanitize fuzz arm64 conformance check clean help
 
 help:             ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup:            ## install the packages paro is built with
 	@tools/setup.sh
@@ -32,6 +32,9 @@ sanitize:         ## the tests under address, undefined-behaviour and thread san
 
 fuzz:             ## run every fuzz target briefly (SECONDS_EACH=30)
 	@tools/fuzz.sh $(or $(SECONDS_EACH),30)
+
+arm64:            ## cross-build for 64-bit Arm and run its tests under qemu (MODULES="kernels quant")
+	@tools/arm64.sh $(MODULES)
 
 conformance: setup ## compare with other programs: tokenizers, chat templates, logits (TEXTS=FILES: tokenize these too)
 	@cmake --preset $(PRESET) $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache) > /dev/null

@@ -1,9 +1,23 @@
-# Cross build for 64-bit Arm on Debian: g++-aarch64-linux-gnu and the :arm64 packages of the libraries.
+# Cross build for 64-bit Arm: g++-aarch64-linux-gnu. Libraries come from PARO_SYSROOT, which tools/arm64.sh fills from
+# Debian's arm64 packages.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
-set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64)
+
+set(PARO_SYSROOT ${CMAKE_CURRENT_LIST_DIR}/../build/arm64-sysroot CACHE PATH "Root of arm64 headers and libraries")
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PARO_SYSROOT)
+get_filename_component(root "${PARO_SYSROOT}" ABSOLUTE)
+if(NOT EXISTS "${root}/usr/lib/aarch64-linux-gnu")
+  message(FATAL_ERROR "PARO_SYSROOT: expected a root with arm64 libraries, found none at ${root}; tools/arm64.sh makes one")
+endif()
+set(CMAKE_SYSROOT "${root}")
+set(CMAKE_FIND_ROOT_PATH "${root}")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} "${root}")
+set(ENV{PKG_CONFIG_LIBDIR} "${root}/usr/lib/aarch64-linux-gnu/pkgconfig:${root}/usr/share/pkgconfig")
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L "${root}")

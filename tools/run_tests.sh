@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs every test program of a build folder and ends with "N passed, M failed". Usage: tools/run_tests.sh BUILD
+# Runs every test program of a build folder and ends with "N passed, M failed".
+# Usage: tools/run_tests.sh BUILD [EMULATOR...], the command that runs programs built for another processor.
 set -uo pipefail
-build=${1:?usage: tools/run_tests.sh BUILD}
+build=${1:?usage: tools/run_tests.sh BUILD [EMULATOR...]}
+shift
 reports=$build/test-reports
 rm -rf "$reports" && mkdir -p "$reports"
 
@@ -9,7 +11,7 @@ rm -rf "$reports" && mkdir -p "$reports"
 for program in "$build"/bin/*_test "$build"/bin/paro_tests; do
   [ -x "$program" ] || continue
   name=$(basename "$program")
-  if ! timeout 900 "$program" --gtest_brief=1 --gtest_output="json:$reports/$name.json" > "$reports/$name.log" 2>&1; then
+  if ! timeout 900 "$@" "$program" --gtest_brief=1 --gtest_output="json:$reports/$name.json" > "$reports/$name.log" 2>&1; then
     echo "--- $name failed:"
     tail -n 60 "$reports/$name.log"
     [ -s "$reports/$name.json" ] || echo '{"tests": 1, "failures": 1, "crashed": true}' > "$reports/$name.json"
