@@ -8,7 +8,7 @@
 
 namespace paro::calib {
 
-Json estimate_quantize(const QuantizeOptions& options, Engine& engine) {
+Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const Checkpoint checkpoint = open_checkpoint(options.model, {.tokenizer = false}, options.hub);
   const ModelConfig c = parse_model_config(checkpoint.config, checkpoint.config_place());
   const double q = static_cast<double>(c.heads * c.head_dim);
@@ -35,7 +35,7 @@ Json estimate_quantize(const QuantizeOptions& options, Engine& engine) {
   double total = macs * static_cast<double>(c.layers);
   if (sampled) total += tokens * (weights + dim * static_cast<double>(c.vocab_size));
 
-  const double seconds = 2.0 * total / engine.measure_rate();
+  const double seconds = 2.0 * total / device.measure_rate();
   const double hidden = tokens * dim * 4.0 * (full ? 2.0 : 1.0);
   const double kept = tokens * std::max(ffn, q) * 4.0;
   const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);

@@ -28,15 +28,15 @@ struct LayerPipeline::Layers {
 };
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Engine& engine, Streams& streams)
+                             const Rope& rope, Device& device, Streams& streams)
     : options_(options),
       config_(config),
       source_(source),
       rope_(rope),
-      engine_(engine),
-      ops_(engine.ops()),
+      device_(device),
+      ops_(device.ops()),
       streams_(streams),
-      quantizer_(options, engine) {
+      quantizer_(options, device) {
   for (const std::string& pattern : options.skip) {
     try {
       skip_.emplace_back(pattern);
@@ -56,8 +56,8 @@ void LayerPipeline::check_cancel() const {
 
 LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
   Layers layers;
-  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, source_, engine_.factory());
-  layers.quantized = load_layer(config_, index, rope_, source_, engine_.factory());
+  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, source_, device_.factory());
+  layers.quantized = load_layer(config_, index, rope_, source_, device_.factory());
   layers.slots = layers.quantized->linear_slots();
   return layers;
 }
@@ -102,19 +102,19 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
   }
   const bool corrected = options_.correction != Correction::kOff;
   const Linear& target = layers.first_of(set);
-  const auto sums = engine_.make_sums(target.in, corrected ? target.in : 0);
+  const auto sums = device_.make_sums(target.in, corrected ? target.in : 0);
   RecordingOps recorder(ops_);
   std::vector<LinearSlot> full_slots;
   if (corrected) full_slots = layers.full->linear_slots();
   Values full_input;
-  if (corrected) full_input = engine_.allocate(streams_.rows_of_part() * target.in);
+  if (corrected) full_input = device_.allocate(streams_.rows_of_part() * target.in);
   streams_.for_each([&](const Streams::Part& part) {
     check_cancel();
     if (corrected) {
       const auto same_set = std::find_if(full_slots.begin(), full_slots.end(), [&](auto& s) { return s.set == set; });
       recorder.capture(
           **same_set->weight, [&] { (layers.full.get()->*block.run)(recorder, part.full, part.batch); },
-          [&](Tensor x) { engine_.copy(x.f32(), x.rows * x.dim, full_input.get()); });
+          [&](Tensor x) { device_.copy(x.f32(), x.rows * x.dim, full_input.get()); });
     }
     recorder.capture(
         target, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
@@ -135,7 +135,7 @@ void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t
   } else {
     const bool corrected = options_.correction != Correction::kOff;
     const Linear& last = layers.first_of(set);
-    const auto sums = engine_.make_sums(last.in, corrected ? last.out : 0);
+    const auto sums = device_.make_sums(last.in, corrected ? last.out : 0);
     advance_to_last(layers, block, sums.get());
     finish_set(layers, set, std::move(wanted), sums.get(), corrected ? CrossMoment::kOutputs : CrossMoment::kNone,
                stream, result);
@@ -147,27 +147,27 @@ void LayerPipeline::advance_to_last(Layers& layers, const Block& block, MomentSu
   const Linear& last = layers.first_of(block.first_set + 1);
   kept_.reset();
   // Kept inputs may take a share of the memory; beyond that they are computed again.
-  const bool keep = engine_.can_keep(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
-  if (keep) kept_ = engine_.allocate(streams_.rows() * last.in);
+  const bool keep = device_.can_keep(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
+  if (keep) kept_ = device_.allocate(streams_.rows() * last.in);
   RecordingOps recorder(ops_);
   const std::vector<float> bias = bias_of(source_, last.name);
   Values wanted;
-  if (streams_.has_full()) wanted = engine_.allocate(streams_.rows_of_part() * streams_.dim());
+  if (streams_.has_full()) wanted = device_.allocate(streams_.rows_of_part() * streams_.dim());
   streams_.for_each([&](const Streams::Part& part) {
     check_cancel();
     if (streams_.has_full()) {
       // The wanted product W x: what the full-precision stream has behind the block, without the residual it is added
       // to and without the bias.
       const Tensor residual = options_.correction == Correction::kFull ? part.quantized : part.full;
-      engine_.copy(residual.f32(), residual.rows * residual.dim, wanted.get());
+      device_.copy(residual.f32(), residual.rows * residual.dim, wanted.get());
       (layers.full.get()->*block.run)(ops_, part.full, part.batch);
-      engine_.subtract_from(part.full, wanted.get(), bias);
+      device_.subtract_from(part.full, wanted.get(), bias);
     }
     if (!keep && sums == nullptr) return;
     recorder.capture(
         last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
         [&](Tensor x) {
-          if (keep) engine_.copy(x.f32(), x.rows * x.dim, kept_.get() + part.first_row * x.dim);
+          if (keep) device_.copy(x.f32(), x.rows * x.dim, kept_.get() + part.first_row * x.dim);
           if (sums != nullptr) sums->add(x.f32(), sums->cross_rows > 0 ? wanted.get() : nullptr, x.rows);
         });
   });
@@ -195,7 +195,7 @@ std::vector<SetMember> LayerPipeline::members(const std::vector<LinearSlot>& slo
   std::vector<SetMember> result;
   for (const LinearSlot& slot : slots) {
     if (slot.set != set || skipped(slot.name)) continue;
-    result.push_back({slot.name, engine_.weight_of(**slot.weight), bias_of(source_, slot.name)});
+    result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(source_, slot.name)});
   }
   return result;
 }
@@ -218,7 +218,7 @@ void LayerPipeline::install(std::vector<LinearSlot>& slots, int set, const std::
   for (LinearSlot& slot : slots) {
     if (slot.set != set) continue;
     for (const NamedWeight& named : weights)
-      if (named.name == slot.name) *slot.weight = engine_.make_linear(named.weight);
+      if (named.name == slot.name) *slot.weight = device_.make_linear(named.weight);
   }
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 #include "calib/set_quantizer.h"
 #include "calib/streams.h"
 #include "io/weight_source.h"
@@ -37,7 +37,7 @@ struct QuantizedLayer {
 class LayerPipeline {
  public:
   LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, const Rope& rope,
-                Engine& engine, Streams& streams);
+                Device& device, Streams& streams);
 
   /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
   QuantizedLayer quantize(int64_t index);
@@ -68,7 +68,7 @@ class LayerPipeline {
   const ModelConfig& config_;
   const WeightSource& source_;
   const Rope& rope_;
-  Engine& engine_;
+  Device& device_;
   Ops& ops_;
   Streams& streams_;
   SetQuantizer quantizer_;

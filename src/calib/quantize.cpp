@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "calib/calibration_text.h"
-#include "calib/cpu_engine.h"
+#include "calib/cpu_device.h"
 #include "calib/export.h"
 #include "calib/self_text.h"
 #include "calib/verify.h"
@@ -108,7 +108,7 @@ std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Sourc
 }
 
 /// What the bytes depend on, the source and the machine's way of summing included.
-Json fingerprint(const QuantizeOptions& options, const Source& source, const Engine& engine) {
+Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device) {
   Json result = options.settings();
   result["source"] = source.checkpoint.name;
   result["source_config"] = dump_json(source.checkpoint.config);
@@ -121,7 +121,7 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, const Eng
     sizes.push_back(std::filesystem::file_size(file, ignored));
   }
   result["calibration_bytes"] = sizes;
-  result.update(engine.fingerprint());
+  result.update(device.fingerprint());
   return result;
 }
 
@@ -138,36 +138,36 @@ std::string note_of(const Json& report) {
 }
 
 /// The quantized stream's logits of the first tokens of a window.
-std::vector<float> stream_logits(const Model& ends, Engine& engine, const Streams& streams, int64_t window,
+std::vector<float> stream_logits(const Model& ends, Device& device, const Streams& streams, int64_t window,
                                  int64_t tokens) {
   std::vector<int64_t> rows(static_cast<size_t>(tokens));
   std::iota(rows.begin(), rows.end(), 0);
-  const OpsScope scope(engine.ops());
-  const Tensor logits = ends.logits(engine.ops(), streams.quantized(window), rows);
-  return engine.to_host(logits.f32(), logits.rows * logits.dim);
+  const OpsScope scope(device.ops());
+  const Tensor logits = ends.logits(device.ops(), streams.quantized(window), rows);
+  return device.to_host(logits.f32(), logits.rows * logits.dim);
 }
 
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
-  const auto engine = make_cpu_engine(options.threads);
-  return quantize(options, *engine);
+  const auto device = make_cpu_device(options.threads);
+  return quantize(options, *device);
 }
 
-Json quantize(const QuantizeOptions& options, Engine& engine) {
+Json quantize(const QuantizeOptions& options, Device& device) {
   const Source source = open_source(options);
   const WeightSource& weights = *source.checkpoint.weights;
-  const auto ends = load_model_ends(source.config, weights, engine.factory());
+  const auto ends = load_model_ends(source.config, weights, device.factory());
 
   const bool with_full = options.method != Method::kRtn && options.correction != Correction::kOff;
   const Amount amount = amount_of(options);
   {
     // Refuse what cannot work before the first expensive step.
-    Streams none(source.config, {0}, 1, false, engine);
-    check_shapes(options, source, engine.factory(), *ends->rope,
-                 LayerPipeline(options, source.config, weights, *ends->rope, engine, none));
+    Streams none(source.config, {0}, 1, false, device);
+    check_shapes(options, source, device.factory(), *ends->rope,
+                 LayerPipeline(options, source.config, weights, *ends->rope, device, none));
   }
-  const WorkFolder work(options.output, fingerprint(options, source, engine), options.resume);
+  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume);
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
     try {
@@ -179,9 +179,9 @@ Json quantize(const QuantizeOptions& options, Engine& engine) {
     }
     work.save_ids(*ids);
   }
-  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full, engine);
+  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full, device);
   streams.embed(*ends);
-  LayerPipeline pipeline(options, source.config, weights, *ends->rope, engine, streams);
+  LayerPipeline pipeline(options, source.config, weights, *ends->rope, device, streams);
 
   Progress progress("quantizing layers", source.config.layers);
   Json layers = Json::array();
@@ -202,7 +202,7 @@ Json quantize(const QuantizeOptions& options, Engine& engine) {
   export_config(options, source.checkpoint);
   const int64_t last = amount.samples - 1;
   const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
-  const std::vector<float> expected = stream_logits(*ends, engine, streams, last, tokens);
+  const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);
   std::vector<int32_t> window = streams.window(last);
   window.resize(static_cast<size_t>(tokens));
   const auto reopened = [&](Activations activations) {

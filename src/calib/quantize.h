@@ -2,20 +2,20 @@
 #pragma once
 
 #include "base/json.h"
-#include "calib/engine.h"
+#include "calib/device.h"
 #include "calib/layer_pipeline.h"
 #include "calib/options.h"
 
 namespace paro::calib {
 
-/// What a run on `engine` would cost: "tokens", "hidden_bytes", "memory_bytes", "disk_bytes", "seconds", with the
+/// What a run on `device` would cost: "tokens", "hidden_bytes", "memory_bytes", "disk_bytes", "seconds", with the
 /// settings.
-Json estimate_quantize(const QuantizeOptions& options, Engine& engine);
+Json estimate_quantize(const QuantizeOptions& options, Device& device);
 
-/// Runs it on `engine`. Progress and losses go to the log. Returns the report: settings, per layer the sets with their
+/// Runs it on `device`. Progress and losses go to the log. Returns the report: settings, per layer the sets with their
 /// losses, the verification of the written checkpoint, seconds. Throws Error, or Cancelled when the cancel flag was
 /// set.
-Json quantize(const QuantizeOptions& options, Engine& engine);
+Json quantize(const QuantizeOptions& options, Device& device);
 /// On the CPU.
 Json quantize(const QuantizeOptions& options);
 

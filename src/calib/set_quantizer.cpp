@@ -48,16 +48,16 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
 
   std::vector<WeightMatrix*> weights;
   for (SetMember& member : members) weights.push_back(member.weight.get());
-  const std::unique_ptr<SecondMoment> h = engine_.second_moment(*sums, members.front().name);
-  engine_.correct(weights, *sums, cross, *h, kCorrectionDamping, members.front().name);
+  const std::unique_ptr<SecondMoment> h = device_.second_moment(*sums, members.front().name);
+  device_.correct(weights, *sums, cross, *h, kCorrectionDamping, members.front().name);
   std::vector<double> nearest_losses;
   for (const WeightMatrix* weight : weights)
-    nearest_losses.push_back(engine_.nearest_loss(*weight, *h, round_options(options_, false)));
+    nearest_losses.push_back(device_.nearest_loss(*weight, *h, round_options(options_, false)));
 
   if (options_.share_rotations || options_.rotations == 0) {
     const std::vector<const WeightMatrix*> all(weights.begin(), weights.end());
     const auto rotation = fit(all, nearest_losses, *h, stream, result.losses);
-    engine_.rotate(*h, *rotation);
+    device_.rotate(*h, *rotation);
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, h.get(), loss, energy));
   } else {
     double fit_sum = 0.0;
@@ -65,8 +65,8 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
       const WeightMatrix* const one[] = {weights[i]};
       const auto rotation = fit(one, std::span(nearest_losses).subspan(i, 1), *h, stream, result.losses);
       fit_sum += result.losses.fit;
-      const std::unique_ptr<SecondMoment> rotated = engine_.copy_of(*h);
-      engine_.rotate(*rotated, *rotation);
+      const std::unique_ptr<SecondMoment> rotated = device_.copy_of(*h);
+      device_.rotate(*rotated, *rotation);
       result.weights.push_back(round(members[i], rotation, rotated.get(), loss, energy));
     }
     result.losses.fit = fit_sum / static_cast<double>(members.size());
@@ -95,14 +95,14 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatr
     problem.row_weight.push_back(static_cast<float>(1.0 / std::max(loss / mean, 1e-20)));
   for (auto group = h.diagonal.begin(); group != h.diagonal.end(); group += options_.group_size)
     problem.group_energy.push_back(std::accumulate(group, group + options_.group_size, 0.0) / mean);
-  const FitResult result = engine_.fit(problem, pairs, FitOptions{});
+  const FitResult result = device_.fit(problem, pairs, FitOptions{});
   losses.fit = result.loss_before > 0.0 ? result.loss_after / result.loss_before : 1.0;
   return stored_rotation(pairs, result.theta);
 }
 
 Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const PairRotation> rotation,
                                 const SecondMoment* h, double& loss, double& energy) const {
-  Rounded rounded = engine_.round(*member.weight, *rotation, h, round_options(options_, h != nullptr));
+  Rounded rounded = device_.round(*member.weight, *rotation, h, round_options(options_, h != nullptr));
   loss += rounded.loss;
   energy += rounded.reference;
   Paro4Weight weight;

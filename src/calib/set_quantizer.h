@@ -1,5 +1,5 @@
 // One set of linears (those that share an input) from full-precision weights and second moments to codes: target
-// correction, rotation fit, rounding, each step computed by an engine. Knows no model and no files.
+// correction, rotation fit, rounding, each step computed by an device. Knows no model and no files.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 #include "calib/options.h"
 #include "quant/paro4/format.h"
 
@@ -33,7 +33,7 @@ struct QuantizedSet {
 
 class SetQuantizer {
  public:
-  SetQuantizer(const QuantizeOptions& options, Engine& engine) : options_(options), engine_(engine) {}
+  SetQuantizer(const QuantizeOptions& options, Device& device) : options_(options), device_(device) {}
 
   /// `sums` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
   QuantizedSet quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
@@ -47,7 +47,7 @@ class SetQuantizer {
                     double& loss, double& energy) const;
 
   const QuantizeOptions& options_;
-  Engine& engine_;
+  Device& device_;
 };
 
 }  // namespace paro::calib

@@ -6,28 +6,28 @@
 #include "base/error.h"
 
 namespace paro::calib {
-Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Engine& engine)
-    : dim_(config.dim), seq_len_(seq_len), ids_(std::move(ids)), engine_(engine) {
+Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device)
+    : dim_(config.dim), seq_len_(seq_len), ids_(std::move(ids)), device_(device) {
   PARO_CHECK(seq_len > 0 && rows() > 0 && rows() % seq_len == 0);
   const int64_t elements = rows() * dim_;
   try {
-    quantized_ = engine.allocate(elements);
-    if (with_full) full_ = engine.allocate(elements);
+    quantized_ = device.allocate(elements);
+    if (with_full) full_ = device.allocate(elements);
   } catch (const std::bad_alloc&) {
     fail_limit(
         "cannot allocate {} bytes for the hidden states of {} tokens; use fewer --samples or a shorter --seq-len",
         elements * static_cast<int64_t>(sizeof(float)) * (with_full ? 2 : 1), rows());
   }
-  const int64_t together = std::min(rows() / seq_len, std::max<int64_t>(1, engine.rows_of_step(config) / seq_len));
+  const int64_t together = std::min(rows() / seq_len, std::max<int64_t>(1, device.rows_of_step(config) / seq_len));
   for (int64_t i = 0; i < together; ++i) {
-    caches_.push_back(engine.make_cache(config, seq_len));
+    caches_.push_back(device.make_cache(config, seq_len));
     segments_.push_back({caches_.back().get(), 0, seq_len});
   }
 }
 
 void Streams::embed(const Model& ends) {
-  for_each([&](const Part& part) { ends.embed(engine_.ops(), part.batch, part.quantized); });
-  if (has_full()) engine_.copy(quantized_.get(), rows() * dim_, full_.get());
+  for_each([&](const Part& part) { ends.embed(device_.ops(), part.batch, part.quantized); });
+  if (has_full()) device_.copy(quantized_.get(), rows() * dim_, full_.get());
 }
 
 std::vector<int32_t> Streams::window(int64_t index) const {

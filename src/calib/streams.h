@@ -7,16 +7,16 @@
 #include <memory>
 #include <vector>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 #include "model/model.h"
 
 namespace paro::calib {
 
 class Streams {
  public:
-  /// `ids` [windows, seq_len]. `with_full`: also the full-precision stream. The states lie in the engine's memory;
+  /// `ids` [windows, seq_len]. `with_full`: also the full-precision stream. The states lie in the device's memory;
   /// throws Error{kLimit} when they do not fit.
-  Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Engine& engine);
+  Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device);
 
   /// Both streams after the embedding.
   void embed(const Model& ends);
@@ -45,7 +45,7 @@ class Streams {
   int64_t dim_;
   int64_t seq_len_;
   std::vector<int32_t> ids_;
-  Engine& engine_;
+  Device& device_;
   Values full_;
   Values quantized_;
   std::vector<std::unique_ptr<KvCache>> caches_;  // one for each window of a part

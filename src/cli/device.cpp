@@ -4,9 +4,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "calib/cpu_engine.h"
+#include "calib/cpu_device.h"
 #ifdef PARO_CUDA
-#include "calib/cuda/cuda_engine.h"
+#include "calib/cuda/cuda_device.h"
 #endif
 
 namespace paro::cli {
@@ -35,16 +35,16 @@ void check_device(const std::string& device, const Command& command) {
     fail_limit("--device {}: `paro {}` runs on the CPU only; use --device cpu", device, command.name);
 }
 
-std::unique_ptr<calib::Engine> make_engine(const CommonFlags& common) {
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common) {
 #ifdef PARO_CUDA
   const bool cuda = common.device == "auto" ? cuda_devices() > 0 : common.device != "cpu";
   if (cuda) {
-    auto engine = calib::make_cuda_engine(std::max(cuda_index(common.device), 0), calib::cuda_engine_options());
-    log_info("device: {}", engine->fingerprint()["device"].get<std::string>());
-    return engine;
+    auto device = calib::make_cuda_device(std::max(cuda_index(common.device), 0), calib::cuda_device_options());
+    log_info("device: {}", device->fingerprint()["device"].get<std::string>());
+    return device;
   }
 #endif
-  return calib::make_cpu_engine(common.threads);
+  return calib::make_cpu_device(common.threads);
 }
 
 }  // namespace paro::cli

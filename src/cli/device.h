@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 #include "cli/command.h"
 
 namespace paro::cli {
@@ -15,6 +15,6 @@ void check_device(const std::string& device, const Command& command);
 
 /// Where calibration runs: auto is the first CUDA device where there is one, else the CPU. Error{kLimit} for a CUDA
 /// device that is not there.
-std::unique_ptr<calib::Engine> make_engine(const CommonFlags& common);
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common);
 
 }  // namespace paro::cli

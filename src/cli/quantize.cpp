@@ -73,13 +73,13 @@ void print_estimate(const Json& estimate, bool json) {
 int run(const Flags& flags, const CommonFlags& common) {
   const calib::QuantizeOptions options = options_of(flags, common);
   if (flags.dry_run) {
-    print_estimate(calib::estimate_quantize(options, *make_engine(common)), flags.json);
+    print_estimate(calib::estimate_quantize(options, *make_device(common)), flags.json);
     return 0;
   }
   if (flags.output.empty()) fail_usage("-o DIR is required (but with --dry-run)");
   try {
-    const auto engine = make_engine(common);
-    const Json report = calib::quantize(options, *engine);
+    const auto device = make_device(common);
+    const Json report = calib::quantize(options, *device);
     if (!flags.report.empty()) write_file(flags.report, dump_json(report, 2));
     if (flags.json)
       write_json(report);

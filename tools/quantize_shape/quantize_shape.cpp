@@ -5,13 +5,13 @@
 #include <cstdlib>
 
 #include "base/error.h"
-#include "calib/cpu_engine.h"
+#include "calib/cpu_device.h"
 #include "calib/layer_pipeline.h"
 #include "calib/numeric/random.h"
 #include "model/random_model.h"
-#include "timed_engine.h"
+#include "timed_device.h"
 #ifdef PARO_CUDA
-#include "calib/cuda/cuda_engine.h"
+#include "calib/cuda/cuda_device.h"
 #endif
 
 namespace paro::calib {
@@ -43,48 +43,48 @@ int run(const std::vector<std::string>& arguments) {
   const int64_t layers = std::min<int64_t>(number(1, "2"), config.layers);
   const auto source = make_random_weights(config);
 
-  std::unique_ptr<Engine> inner;
+  std::unique_ptr<Device> inner;
   std::function<void()> wait = [] {};
   if (argument(5, "cpu") == "cpu") {
-    inner = make_cpu_engine(0);
+    inner = make_cpu_device(0);
   } else {
 #ifdef PARO_CUDA
-    inner = make_cuda_engine(0, {products_named(argument(6, "f32")), products_named(argument(7, "f32"))});
+    inner = make_cuda_device(0, {products_named(argument(6, "f32")), products_named(argument(7, "f32"))});
     wait = [] { cuda_check(cudaDeviceSynchronize(), "synchronizing"); };
 #else
     fail_limit("this build has no CUDA");
 #endif
   }
-  TimedEngine engine(*inner, wait);
+  TimedDevice device(*inner, wait);
   const auto seconds = [begin = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
-  const auto ends = load_model_ends(config, *source, engine.factory());
+  const auto ends = load_model_ends(config, *source, device.factory());
   Random random(1);
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < options.samples * options.seq_len; ++i)
     ids.push_back(static_cast<int32_t>(random.below(config.vocab_size)));
-  Streams streams(config, std::move(ids), options.seq_len, true, engine);
+  Streams streams(config, std::move(ids), options.seq_len, true, device);
   streams.embed(*ends);
-  engine.wait();
-  std::printf("%s, %s tokens %lld, group %lld: start %.2f s\n", shape.c_str(), engine.fingerprint().dump().c_str(),
+  device.wait();
+  std::printf("%s, %s tokens %lld, group %lld: start %.2f s\n", shape.c_str(), device.fingerprint().dump().c_str(),
               static_cast<long long>(streams.rows()), static_cast<long long>(options.group_size), seconds());
-  LayerPipeline pipeline(options, config, *source, *ends->rope, engine, streams);
+  LayerPipeline pipeline(options, config, *source, *ends->rope, device, streams);
   const double work = operations(config, static_cast<double>(streams.rows()), static_cast<double>(options.seq_len));
   for (int64_t layer = 0; layer < layers; ++layer) {
     const double before = seconds();
     const QuantizedLayer result = pipeline.quantize(layer);
-    engine.wait();
+    device.wait();
     const double took = seconds() - before;
     std::printf("layer %lld: %.3f s, %.1f TFLOP of products, %.1f TFLOP/s; %lld layers would take %.0f s\n",
                 static_cast<long long>(layer), took, work / 1e12, work / took / 1e12,
                 static_cast<long long>(config.layers), took * static_cast<double>(config.layers));
     double steps = 0.0;
-    for (const auto& [step, spent] : engine.take()) {
+    for (const auto& [step, spent] : device.take()) {
       std::printf("  %-14s %8.3f s\n", step.c_str(), spent);
       steps += spent;
     }
-    std::printf("  %-14s %8.3f s\n", "model, loading", took - steps);
+    std::printf("  %-14s %8.3f s\n", "model", took - steps);
     for (const SetReport& set : result.sets)
       std::printf("  loss %.3e, to nearest %.3e, fit %.3f\n", set.losses.rounded, set.losses.rtn, set.losses.fit);
     std::fflush(stdout);

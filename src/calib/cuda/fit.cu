@@ -9,15 +9,72 @@ constexpr int kTile = 32;
 constexpr int kStride = kTile + 1;
 
 /// What a row adds to the gradient: `up` times its weights to row `high` of d loss / d R, `down` times to row `low`.
-struct RowSlope {
+struct alignas(16) RowSlope {
   float up, down;
   int high, low;
 };
 
-/// Shared memory: a tile [g, kStride] for each warp, the gradient [g, g], a RowSlope for each row.
-__host__ __device__ size_t evaluate_bytes(int g, int warps) {
+/// Pairs that a warp turns at a time: all their loads are on the way before the first is used.
+constexpr int kTogether = 8;
+
+/// The turns of one group, as a block reads them: for each pair the places of its channels in a tile and the angle.
+struct TurnTable {
+  const int* places;   // [rounds, g/2]: i * kStride + (j * kStride << 16)
+  const float2* turn;  // [rounds, g/2]: cosine, sine
+};
+
+/// Shared memory: a tile [g, kStride] for each warp, the gradient [g, g], a RowSlope for each row, the TurnTable.
+__host__ __device__ size_t evaluate_bytes(int g, int rounds, int warps) {
   return sizeof(float) * static_cast<size_t>(warps * g * kStride + g * g) +
-         sizeof(RowSlope) * static_cast<size_t>(warps * kTile);
+         sizeof(RowSlope) * static_cast<size_t>(warps * kTile) +
+         (sizeof(int) + sizeof(float2)) * static_cast<size_t>(rounds * g / 2);
+}
+
+/// Values that a thread asks for before it uses the first.
+constexpr int kLoads = 16;
+
+/// kTile rows of a group into a warp's tile; 0 behind the last row.
+__device__ void load_tile(const FitLaunch& fit, int64_t row, int64_t channel, float* tile, int lane) {
+  const int g = fit.group;
+  const int shift = 31 - __clz(g);
+  for (int e0 = lane; e0 < kTile * g; e0 += kLoads * 32) {
+    float w[kLoads];
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      const int r = (e0 + 32 * k) >> shift;
+      const int c = (e0 + 32 * k) & (g - 1);
+      w[k] = row + r < fit.rows ? fit.weight[(row + r) * fit.in + channel + c] : 0.0f;
+    }
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) tile[((e0 + 32 * k) & (g - 1)) * kStride + ((e0 + 32 * k) >> shift)] = w[k];
+  }
+  __syncwarp();
+}
+
+/// Turns a tile's columns (lanes are rows) through all rounds.
+__device__ void turn_tile(const TurnTable& table, int rounds, int angles, float* tile, int lane) {
+  for (int round = 0; round < rounds; ++round) {
+    for (int t = round * angles; t < (round + 1) * angles; t += kTogether) {
+      float* x[kTogether];
+      float* y[kTogether];
+      float a[kTogether], b[kTogether];
+#pragma unroll
+      for (int p = 0; p < kTogether; ++p) {
+        const int places = table.places[t + p];
+        x[p] = tile + (places & 0xffff) + lane;
+        y[p] = tile + (places >> 16) + lane;
+        a[p] = *x[p];
+        b[p] = *y[p];
+      }
+#pragma unroll
+      for (int p = 0; p < kTogether; ++p) {
+        const float2 turn = table.turn[t + p];
+        *x[p] = fmaf(turn.x, a[p], turn.y * b[p]);
+        *y[p] = fmaf(turn.x, b[p], -(turn.y * a[p]));
+      }
+    }
+    __syncwarp();
+  }
 }
 
 /// The sum of a block's values in a fixed order; valid in thread 0. Needs a value for each warp.
@@ -35,18 +92,29 @@ __device__ double block_sum(double value, double* parts) {
 /// rows); then every thread owns a column of the gradient and, where there are more threads than columns, every n-th
 /// row.
 __global__ void evaluate(FitLaunch fit) {
-  extern __shared__ float shared[];
+  extern __shared__ __align__(16) float shared[];
   __shared__ double parts[32];
   const int g = fit.group;
+  const int angles = g / 2;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   float* tile = shared + warp * g * kStride;
   float* gradient = shared + warps * g * kStride;
   RowSlope* slopes = reinterpret_cast<RowSlope*>(gradient + g * g);
+  float2* turn = reinterpret_cast<float2*>(slopes + warps * kTile);
+  int* places = reinterpret_cast<int*>(turn + fit.rounds * angles);
+  const TurnTable table = {places, turn};
   const int64_t first = static_cast<int64_t>(blockIdx.y) * g;
-  const int64_t half = fit.in / 2;
+  for (int i = threadIdx.x; i < fit.rounds * angles; i += blockDim.x) {
+    const int64_t round = i / angles;
+    const int16_t* pair = fit.pairs + round * fit.in + first + 2 * (i % angles);
+    places[i] = pair[0] * kStride + (pair[1] * kStride << 16);
+    const int64_t at = round * (fit.in / 2) + first / 2 + i % angles;
+    turn[i] = {fit.cosine[at], fit.sine[at]};
+  }
   for (int i = threadIdx.x; i < g * g; i += blockDim.x) gradient[i] = 0.0f;
+  __syncthreads();
   const unsigned mask = ~static_cast<unsigned>(g - 1);
   const int batch = warps * kTile;
   const int columns = min(g, static_cast<int>(blockDim.x));
@@ -56,32 +124,8 @@ __global__ void evaluate(FitLaunch fit) {
   for (int64_t row0 = static_cast<int64_t>(blockIdx.x) * batch; row0 < fit.rows;
        row0 += static_cast<int64_t>(fit.slices) * batch) {
     const int64_t mine = row0 + warp * kTile;
-    for (int r = 0; r < kTile; ++r)
-      for (int c = lane; c < g; c += 32)
-        tile[c * kStride + r] = mine + r < fit.rows ? fit.weight[(mine + r) * fit.in + first + c] : 0.0f;
-    __syncwarp();
-    for (int64_t round = 0; round < fit.rounds; ++round) {
-      const int16_t* pairs = fit.pairs + round * fit.in + first;
-      const float* cosine = fit.cosine + round * half + first / 2;
-      const float* sine = fit.sine + round * half + first / 2;
-      // The pairs of a round are disjoint: four at a time hide the latency.
-      for (int t = 0; t < g / 2; t += 4) {
-        float a[4], b[4];
-#pragma unroll
-        for (int p = 0; p < 4; ++p) {
-          a[p] = tile[pairs[2 * (t + p)] * kStride + lane];
-          b[p] = tile[pairs[2 * (t + p) + 1] * kStride + lane];
-        }
-#pragma unroll
-        for (int p = 0; p < 4; ++p) {
-          const float c = cosine[t + p];
-          const float s = sine[t + p];
-          tile[pairs[2 * (t + p)] * kStride + lane] = fmaf(c, a[p], s * b[p]);
-          tile[pairs[2 * (t + p) + 1] * kStride + lane] = fmaf(c, b[p], -(s * a[p]));
-        }
-      }
-      __syncwarp();
-    }
+    load_tile(fit, mine, first, tile, lane);
+    turn_tile(table, fit.rounds, angles, tile, lane);
     float high = 0.0f;
     float low = 0.0f;
     for (int c = 0; c < g; ++c) {
@@ -99,15 +143,22 @@ __global__ void evaluate(FitLaunch fit) {
                                    static_cast<int>(__float_as_uint(high) & ~mask),
                                    static_cast<int>(__float_as_uint(low) & ~mask)};
     __syncthreads();
-    if (share < shares) {
-      const int rows = static_cast<int>(min(static_cast<int64_t>(batch), fit.rows - row0));
-      for (int c = threadIdx.x % columns; c < g; c += columns)
-        for (int r = 0; r < rows; ++r) {
-          const RowSlope row = slopes[r];
-          const float w = fit.weight[(row0 + r) * fit.in + first + c];
-          if (row.high % shares == share) gradient[row.high * g + c] = fmaf(row.up, w, gradient[row.high * g + c]);
-          if (row.low % shares == share) gradient[row.low * g + c] = fmaf(row.down, w, gradient[row.low * g + c]);
+    for (int c = threadIdx.x % columns; c < g; c += columns) {
+      float* column_gradient = gradient + c;
+      for (int r0 = 0; r0 < batch; r0 += kLoads) {
+        float w[kLoads];
+#pragma unroll
+        for (int k = 0; k < kLoads; ++k)
+          w[k] = row0 + r0 + k < fit.rows ? fit.weight[(row0 + r0 + k) * fit.in + first + c] : 0.0f;
+#pragma unroll
+        for (int k = 0; k < kLoads; ++k) {
+          const RowSlope row = slopes[r0 + k];
+          if ((row.high & (shares - 1)) == share)
+            column_gradient[row.high * g] = fmaf(row.up, w[k], column_gradient[row.high * g]);
+          if ((row.low & (shares - 1)) == share)
+            column_gradient[row.low * g] = fmaf(row.down, w[k], column_gradient[row.low * g]);
         }
+      }
     }
     __syncthreads();
   }
@@ -202,15 +253,15 @@ __global__ void angle_step(FitLaunch fit, const double* scale, AdamStep step, fl
 
 }  // namespace
 
-int fit_warps(int group, int shared_bytes) {
+int fit_warps(int group, int rounds, int shared_bytes) {
   for (int warps = 8; warps >= 1; warps /= 2)
     // 1 KiB: what the system and `parts` take.
-    if (evaluate_bytes(group, warps) + 1024 <= static_cast<size_t>(shared_bytes)) return warps;
+    if (evaluate_bytes(group, rounds, warps) + 1024 <= static_cast<size_t>(shared_bytes)) return warps;
   return 0;
 }
 
 cudaError_t launch_fit_evaluate(cudaStream_t stream, const FitLaunch& fit, int warps) {
-  const size_t bytes = evaluate_bytes(fit.group, warps);
+  const size_t bytes = evaluate_bytes(fit.group, fit.rounds, warps);
   const cudaError_t status =
       cudaFuncSetAttribute(evaluate, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (status != cudaSuccess) return status;

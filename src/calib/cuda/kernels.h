@@ -65,7 +65,7 @@ struct FitLaunch {
   double* losses;    // [in/g, slices]
 };
 /// Warps of one block that fit into `shared_bytes` of shared memory; 0: too little.
-int fit_warps(int group, int shared_bytes);
+int fit_warps(int group, int rounds, int shared_bytes);
 /// Loss and gradient at the present angles, as Kernels::fit_group (numeric/kernels.h) defines them.
 cudaError_t launch_fit_evaluate(cudaStream_t stream, const FitLaunch& fit, int warps);
 struct AdamStep {

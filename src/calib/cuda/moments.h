@@ -4,7 +4,7 @@
 #include <string>
 
 #include "backends/cuda/context.h"
-#include "calib/engine.h"
+#include "calib/device.h"
 
 namespace paro::calib {
 

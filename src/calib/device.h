@@ -1,6 +1,6 @@
 // Where calibration computes: memory, op set and weights of a device, and the numeric steps that take one set of
 // linears from second moments to codes. The order of the steps is set_quantizer.h's and layer_pipeline.h's business and
-// the same for every engine; cpu_engine.h and cuda/cuda_engine.h implement the steps.
+// the same for every device; cpu_device.h and cuda/cuda_device.h implement the steps.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,10 @@
 
 namespace paro::calib {
 
-/// f32 values in the engine's memory; not for the host to read unless the engine is the CPU's.
+/// f32 values in the device's memory; not for the host to read unless the device is the CPU's.
 using Values = std::unique_ptr<float[], std::function<void(float*)>>;
 
-/// A weight [out, in] in f32 on its way to codes, in the engine's memory.
+/// A weight [out, in] in f32 on its way to codes, in the device's memory.
 class WeightMatrix {
  public:
   virtual ~WeightMatrix() = default;
@@ -42,8 +42,8 @@ class SecondMoment {
 class MomentSums {
  public:
   virtual ~MomentSums() = default;
-  /// Adds a batch: x [rows, in], y [rows, cross_rows] (nullptr when there is none), both in the engine's memory.
-  /// Products at least as exact as f32 over one batch, totals in f64.
+  /// Adds a batch: x [rows, in], y [rows, cross_rows] (nullptr when there is none), both in the device's memory.
+  /// Products over one batch to f32 or to 2^-16 of each term, totals in f64.
   virtual void add(const float* x, const float* y, int64_t rows) = 0;
   int64_t in = 0;
   int64_t cross_rows = 0;  // dimension of y, 0 for none
@@ -60,9 +60,9 @@ struct SharedFit {
   std::vector<double> group_energy;  // [in / g]
 };
 
-class Engine {
+class Device {
  public:
-  virtual ~Engine() = default;
+  virtual ~Device() = default;
 
   // Running the model.
   virtual Ops& ops() = 0;

@@ -1,4 +1,4 @@
-#include "calib/cuda/cuda_engine.h"
+#include "calib/cuda/cuda_device.h"
 
 #include <algorithm>
 #include <chrono>
@@ -56,9 +56,9 @@ struct DeviceRotation {
   DeviceArray<float> channel_scales;  // empty: all 1
 };
 
-class CudaEngine : public Engine {
+class CudaDevice : public Device {
  public:
-  CudaEngine(int index, const CudaEngineOptions& options)
+  CudaDevice(int index, const CudaDeviceOptions& options)
       : context_(index),
         options_(options),
         ops_(make_cuda_ops(context_, {.products = options.forward})),
@@ -158,12 +158,12 @@ class CudaEngine : public Engine {
                const RoundOptions& options, double extra);
 
   CudaContext context_;
-  CudaEngineOptions options_;
+  CudaDeviceOptions options_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<WeightFactory> factory_;
 };
 
-double CudaEngine::measure_rate() {
+double CudaDevice::measure_rate() {
   constexpr int64_t kSize = 4096;
   DeviceArray<float> a(context_, kSize * kSize), c(context_, kSize * kSize);
   a.zero();
@@ -180,7 +180,7 @@ double CudaEngine::measure_rate() {
   return best * kShareOfPeak;
 }
 
-std::unique_ptr<Linear> CudaEngine::make_linear(const Paro4Weight& weight) {
+std::unique_ptr<Linear> CudaDevice::make_linear(const Paro4Weight& weight) {
   const int64_t count = weight.out * weight.in;
   const DeviceRotation<double> rotation(context_, *weight.rotation);
   // In double, as dequantize_paro4: the stream then moves with the weights that a reader of the file computes.
@@ -197,7 +197,7 @@ std::unique_ptr<Linear> CudaEngine::make_linear(const Paro4Weight& weight) {
   return make_cuda_linear(context_, std::move(values), weight.out, weight.in, weight.bias);
 }
 
-FitResult CudaEngine::fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) {
+FitResult CudaDevice::fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) {
   FitResult result;
   result.theta.assign(static_cast<size_t>(pairs.rounds * pairs.in / 2), 0.0f);
   if (pairs.used_rounds == 0) return result;
@@ -232,7 +232,7 @@ FitResult CudaEngine::fit(const SharedFit& problem, const PairRounds& pairs, con
   const DeviceArray<float> cosine = upload(context_, std::vector<float>(static_cast<size_t>(angles), 1.0f));
 
   launch.group = static_cast<int>(pairs.group_size);
-  const int warps = fit_warps(launch.group, context_.shared_bytes());
+  const int warps = fit_warps(launch.group, static_cast<int>(pairs.used_rounds), context_.shared_bytes());
   PARO_CHECK(warps > 0);
   const int64_t batches = (launch.rows + warps * 32 - 1) / (warps * 32);
   // Two blocks for each multiprocessor, as even as whole batches allow.
@@ -287,7 +287,7 @@ FitResult CudaEngine::fit(const SharedFit& problem, const PairRounds& pairs, con
   return result;
 }
 
-void CudaEngine::rotate(SecondMoment& moment, const PairRotation& rotation) {
+void CudaDevice::rotate(SecondMoment& moment, const PairRotation& rotation) {
   PARO_CHECK(moment.n == rotation.in);
   double* h = on_device(moment).h.data();
   const int64_t n = moment.n;
@@ -303,7 +303,7 @@ void CudaEngine::rotate(SecondMoment& moment, const PairRotation& rotation) {
   check("rotating a moment");
 }
 
-Rounded CudaEngine::round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
+Rounded CudaDevice::round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                           const RoundOptions& options) {
   const int64_t groups = w.in / options.group_size;
   PARO_CHECK(w.in % options.group_size == 0);
@@ -344,7 +344,7 @@ Rounded CudaEngine::round(const WeightMatrix& w, const PairRotation& rotation, c
   return rounded;
 }
 
-void CudaEngine::second_order(const RoundLaunch& launch, const DeviceArray<float>& w, const CudaMoment& h,
+void CudaDevice::second_order(const RoundLaunch& launch, const DeviceArray<float>& w, const CudaMoment& h,
                               const RoundOptions& options, Rounded& rounded) {
   const int64_t n = launch.in;
   const int64_t g = launch.group;
@@ -368,7 +368,7 @@ void CudaEngine::second_order(const RoundLaunch& launch, const DeviceArray<float
   rounded.reference = quadratic_loss_on_device(context_, w.data(), launch.rows, plain, n);
 }
 
-void CudaEngine::descend(const RoundLaunch& launch, const DeviceArray<float>& w, const DeviceArray<float>& h,
+void CudaDevice::descend(const RoundLaunch& launch, const DeviceArray<float>& w, const DeviceArray<float>& h,
                          const RoundOptions& options, double extra) {
   if (options.sweeps == 0) return;
   const int64_t n = launch.in;
@@ -390,15 +390,15 @@ void CudaEngine::descend(const RoundLaunch& launch, const DeviceArray<float>& w,
 
 }  // namespace
 
-CudaEngineOptions cuda_engine_options() {
-  CudaEngineOptions options;
+CudaDeviceOptions cuda_device_options() {
+  CudaDeviceOptions options;
   if (const char* forced = std::getenv("PARO_CUDA_PRODUCTS"); forced != nullptr)
     options.forward = options.moments = products_named(forced);
   return options;
 }
 
-std::unique_ptr<Engine> make_cuda_engine(int index, const CudaEngineOptions& options) {
-  return std::make_unique<CudaEngine>(index, options);
+std::unique_ptr<Device> make_cuda_device(int index, const CudaDeviceOptions& options) {
+  return std::make_unique<CudaDevice>(index, options);
 }
 
 }  // namespace paro::calib

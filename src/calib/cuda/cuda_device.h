@@ -5,19 +5,19 @@
 #include <memory>
 
 #include "backends/cuda/context.h"
-#include "calib/engine.h"
+#include "calib/device.h"
 
 namespace paro::calib {
 
-struct CudaEngineOptions {
-  CudaProducts forward = CudaProducts::kF32;  // of the model's linears
-  CudaProducts moments = CudaProducts::kF32;  // of H, C and B; the correction and rounding are f32 and f64 always
+struct CudaDeviceOptions {
+  CudaProducts forward = CudaProducts::kSplit3;  // of the model's linears
+  CudaProducts moments = CudaProducts::kSplit3;  // of H, C and B; the correction and rounding are f32 and f64 always
 };
 
 /// The defaults, or what the environment's PARO_CUDA_PRODUCTS=f32|split3 forces for both (to compare them).
-CudaEngineOptions cuda_engine_options();
+CudaDeviceOptions cuda_device_options();
 
 /// On device `index`. Error{kLimit} when there is none that serves.
-std::unique_ptr<Engine> make_cuda_engine(int index, const CudaEngineOptions& options = {});
+std::unique_ptr<Device> make_cuda_device(int index, const CudaDeviceOptions& options = {});
 
 }  // namespace paro::calib

@@ -3,11 +3,11 @@
 
 #include <memory>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 
 namespace paro::calib {
 
 /// `threads` 0: physical cores.
-std::unique_ptr<Engine> make_cpu_engine(int threads);
+std::unique_ptr<Device> make_cpu_device(int threads);
 
 }  // namespace paro::calib

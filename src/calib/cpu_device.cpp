@@ -1,4 +1,4 @@
-#include "calib/cpu_engine.h"
+#include "calib/cpu_device.h"
 
 #include <unistd.h>
 
@@ -59,9 +59,9 @@ std::vector<float> transposed(const CpuMatrix& w, ThreadPool& pool) {
   return result;
 }
 
-class CpuEngine : public Engine {
+class CpuDevice : public Device {
  public:
-  explicit CpuEngine(int threads)
+  explicit CpuDevice(int threads)
       : ops_(make_cpu_ops({.threads = threads, .activations = Activations::kF32})),
         pool_(thread_pool_of(*ops_)),
         kernels_(kernels_for(active_isa())) {}
@@ -151,7 +151,7 @@ class CpuEngine : public Engine {
   DenseWeightFactory factory_;
 };
 
-double CpuEngine::nearest_loss(const WeightMatrix& weight, const SecondMoment& moment, const RoundOptions& options) {
+double CpuDevice::nearest_loss(const WeightMatrix& weight, const SecondMoment& moment, const RoundOptions& options) {
   const std::vector<float> h(cpu(moment).h.data.begin(), cpu(moment).h.data.end());
   const std::vector<float> w = transposed(cpu(weight), pool_);
   const Rounded rounded = round_to_nearest(w, weight.out, options, kernels_, pool_);
@@ -177,7 +177,7 @@ double CpuEngine::nearest_loss(const WeightMatrix& weight, const SecondMoment& m
   return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
-FitResult CpuEngine::fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) {
+FitResult CpuDevice::fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) {
   FitProblem stacked_problem;
   std::vector<float> stacked;
   for (size_t i = 0; i < problem.weights.size(); ++i) {
@@ -194,6 +194,6 @@ FitResult CpuEngine::fit(const SharedFit& problem, const PairRounds& pairs, cons
 
 }  // namespace
 
-std::unique_ptr<Engine> make_cpu_engine(int threads) { return std::make_unique<CpuEngine>(threads); }
+std::unique_ptr<Device> make_cpu_device(int threads) { return std::make_unique<CpuDevice>(threads); }
 
 }  // namespace paro::calib

@@ -1,24 +1,24 @@
-// An engine that passes everything on and adds up how long each step of a set takes.
+// An device that passes everything on and adds up how long each step of a set takes.
 #pragma once
 
 #include <chrono>
 #include <map>
 
-#include "calib/engine.h"
+#include "calib/device.h"
 
 namespace paro::calib {
 
-class TimedEngine : public Engine {
+class TimedDevice : public Device {
  public:
-  /// `wait` returns when the inner engine's device has done everything it was asked for.
-  TimedEngine(Engine& inner, std::function<void()> wait) : inner_(inner), wait_(std::move(wait)) {}
+  /// `wait` returns when the inner device's device has done everything it was asked for.
+  TimedDevice(Device& inner, std::function<void()> wait) : inner_(inner), wait_(std::move(wait)) {}
 
   /// Seconds by step since the last call.
   std::map<std::string, double> take() { return std::exchange(seconds_, {}); }
   void wait() const { wait_(); }
 
   Ops& ops() override { return inner_.ops(); }
-  WeightFactory& factory() override { return inner_.factory(); }
+  WeightFactory& factory() override { return factory_; }
   std::unique_ptr<Linear> make_linear(const Paro4Weight& weight) override {
     return timed("install", [&] { return inner_.make_linear(weight); });
   }
@@ -62,15 +62,31 @@ class TimedEngine : public Engine {
 
  private:
   struct Sums : MomentSums {
-    Sums(TimedEngine& owner, std::unique_ptr<MomentSums> sums) : engine(owner), wrapped(std::move(sums)) {
+    Sums(TimedDevice& owner, std::unique_ptr<MomentSums> sums) : device(owner), wrapped(std::move(sums)) {
       in = wrapped->in;
       cross_rows = wrapped->cross_rows;
     }
     void add(const float* x, const float* y, int64_t rows) override {
-      engine.timed("moments", [&] { wrapped->add(x, y, rows); });
+      device.timed("moments", [&] { wrapped->add(x, y, rows); });
     }
-    TimedEngine& engine;
+    TimedDevice& device;
     std::unique_ptr<MomentSums> wrapped;
+  };
+
+  struct Factory : WeightFactory {
+    explicit Factory(TimedDevice& owner) : device(owner) {}
+    std::unique_ptr<Linear> linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
+                                   bool bias) override {
+      return device.timed("loading", [&] { return device.inner_.factory().linear(source, name, out, in, bias); });
+    }
+    std::unique_ptr<Embedding> embedding(const WeightSource& source, const std::string& name, int64_t vocab,
+                                         int64_t dim) override {
+      return device.inner_.factory().embedding(source, name, vocab, dim);
+    }
+    std::unique_ptr<Vector> vector(const WeightSource& source, const std::string& name, int64_t dim) override {
+      return device.inner_.factory().vector(source, name, dim);
+    }
+    TimedDevice& device;
   };
 
   static const MomentSums& inner(const MomentSums& sums) { return *static_cast<const Sums&>(sums).wrapped; }
@@ -78,12 +94,12 @@ class TimedEngine : public Engine {
   template <typename Body>
   auto timed(const char* step, const Body& body) -> decltype(body()) {
     struct Clock {
-      TimedEngine& engine;
+      TimedDevice& device;
       const char* step;
       std::chrono::steady_clock::time_point begin;
       ~Clock() {
-        engine.wait_();
-        engine.seconds_[step] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        device.wait_();
+        device.seconds_[step] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       }
     };
     wait_();
@@ -91,7 +107,8 @@ class TimedEngine : public Engine {
     return body();
   }
 
-  Engine& inner_;
+  Device& inner_;
+  Factory factory_{*this};
   std::function<void()> wait_;
   std::map<std::string, double> seconds_;
 };

@@ -1,7 +1,8 @@
 // Each step of calibration on the GPU against the CPU's (calib/numeric), and a whole run.
-#include "calib/cuda/cuda_engine.h"
+#include "calib/cuda/cuda_device.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "backends/cuda/weights.h"
@@ -16,6 +17,7 @@
 #include "calib/numeric/statistics.h"
 #include "calib/quantize.h"
 #include "gpu_test.h"
+#include "timed_device.h"
 #include "tiny_model.h"
 
 namespace paro::calib {
@@ -73,21 +75,23 @@ PairRotation rotation_of(int64_t in, int64_t g, uint64_t seed, bool scaled) {
   return rotation;
 }
 
-class CudaEngineTest : public GpuTest {
+constexpr CudaDeviceOptions kExact = {.forward = CudaProducts::kF32, .moments = CudaProducts::kF32};
+
+class CudaDeviceTest : public GpuTest {
  protected:
   void SetUp() override {
     GpuTest::SetUp();
     if (IsSkipped()) return;
-    engine_ = make_cuda_engine(0);
+    device_ = make_cuda_device(0, kExact);
   }
   DeviceArray<float> on_gpu(const std::vector<float>& values) const {
     DeviceArray<float> result(context(), std::ssize(values));
     result.from_host(values.data());
-    // The engine has a stream of its own.
+    // The device has a stream of its own.
     context().synchronize();
     return result;
   }
-  /// What CpuStatistics and the engine hold after the same two batches.
+  /// What CpuStatistics and the device hold after the same two batches.
   void collect(MomentSums& sums, Statistics& statistics, const std::vector<float>& x,
                const std::vector<float>& y) const {
     const int64_t rows = std::ssize(x) / statistics.in();
@@ -99,7 +103,7 @@ class CudaEngineTest : public GpuTest {
     sums.add(gx.data() + first * statistics.in(), cross > 0 ? gy.data() + first * cross : nullptr, rows - first);
     statistics.add(x.data(), y.data(), first);
     statistics.add(x.data() + first * statistics.in(), y.data() + first * cross, rows - first);
-    // gx and gy are freed on the other stream: the engine must be done with them.
+    // gx and gy are freed on the other stream: the device must be done with them.
     cuda_check(cudaDeviceSynchronize(), "synchronizing");
   }
   std::unique_ptr<CudaMatrix> matrix(const std::vector<float>& w, int64_t out) const {
@@ -125,7 +129,7 @@ class CudaEngineTest : public GpuTest {
   }
 
   ThreadPool pool_{2};
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Device> device_;
 };
 
 SquareMatrix moment_of(const std::vector<float>& x, int64_t in, ThreadPool& pool) {
@@ -142,18 +146,18 @@ std::vector<float> transposed(const std::vector<float>& w, int64_t out) {
   return result;
 }
 
-TEST_F(CudaEngineTest, MomentsAreTheCpus) {
+TEST_F(CudaDeviceTest, MomentsAreTheCpus) {
   // More than one panel of rows, and a remainder.
   for (const auto& [in, cross] : {std::pair<int64_t, int64_t>{96, 160}, {2080, 96}}) {
     const int64_t rows = 500;
     const std::vector<float> x = inputs(rows, in, 1);
     const std::vector<float> y = normals(rows * cross, 2);
     for (const CudaProducts products : {CudaProducts::kF32, CudaProducts::kSplit3}) {
-      const auto engine = make_cuda_engine(0, {.moments = products});
-      const auto sums = engine->make_sums(in, cross);
+      const auto device = make_cuda_device(0, {.forward = CudaProducts::kF32, .moments = products});
+      const auto sums = device->make_sums(in, cross);
       Statistics statistics(in, cross, pool_);
       collect(*sums, statistics, x, y);
-      const auto h = engine->second_moment(*sums, "test");
+      const auto h = device->second_moment(*sums, "test");
       const SquareMatrix expected = statistics.second_moment("test");
       // f32 sums of hundreds of terms; with split factors 2^-17 for each of them and for the product left out.
       const double bound = products == CudaProducts::kF32 ? 2e-6 : 3 * 0x1p-17;
@@ -166,27 +170,27 @@ TEST_F(CudaEngineTest, MomentsAreTheCpus) {
   }
 }
 
-TEST_F(CudaEngineTest, SumsThatAreNotFiniteAreRefused) {
-  const auto sums = engine_->make_sums(32, 0);
+TEST_F(CudaDeviceTest, SumsThatAreNotFiniteAreRefused) {
+  const auto sums = device_->make_sums(32, 0);
   const DeviceArray<float> x = on_gpu(std::vector<float>(64, INFINITY));
   sums->add(x.data(), nullptr, 2);
-  EXPECT_THROW(engine_->second_moment(*sums, "layer"), Error);
+  EXPECT_THROW(device_->second_moment(*sums, "layer"), Error);
 }
 
-TEST_F(CudaEngineTest, CorrectionIsTheCpus) {
+TEST_F(CudaDeviceTest, CorrectionIsTheCpus) {
   const int64_t in = 160, out = 72, rows = 700;
   const std::vector<float> x = inputs(rows, in, 3);
   const std::vector<float> w = normals(out * in, 4);
   for (const CrossMoment cross : {CrossMoment::kInputs, CrossMoment::kOutputs}) {
     const int64_t cross_rows = cross == CrossMoment::kInputs ? in : out;
     const std::vector<float> y = cross == CrossMoment::kInputs ? inputs(rows, in, 5) : normals(rows * out, 5);
-    const auto sums = engine_->make_sums(in, cross_rows);
+    const auto sums = device_->make_sums(in, cross_rows);
     Statistics statistics(in, cross_rows, pool_);
     collect(*sums, statistics, x, y);
-    const auto h = engine_->second_moment(*sums, "test");
+    const auto h = device_->second_moment(*sums, "test");
     const auto corrected = matrix(w, out);
     WeightMatrix* const weights[] = {corrected.get()};
-    engine_->correct(weights, *sums, cross, *h, 0.01, "test");
+    device_->correct(weights, *sums, cross, *h, 0.01, "test");
     const SquareMatrix moment = statistics.second_moment("test");
     const std::vector<double> wanted = statistics.cross_moment("test");
     const std::vector<float> expected =
@@ -200,24 +204,24 @@ TEST_F(CudaEngineTest, CorrectionIsTheCpus) {
   }
 }
 
-TEST_F(CudaEngineTest, RotatedMomentIsTheCpus) {
+TEST_F(CudaDeviceTest, RotatedMomentIsTheCpus) {
   for (const bool scaled : {false, true}) {
     const int64_t in = 256;
     SquareMatrix h = moment_of(inputs(900, in, 6), in, pool_);
     const auto rotated = moment(h);
     const PairRotation rotation = rotation_of(in, 128, 7, scaled);
-    engine_->rotate(*rotated, rotation);
+    device_->rotate(*rotated, rotation);
     rotate_second_moment(rotation, h, pool_);
     EXPECT_LT(relative_error(done(rotated->h), h.data), 1e-14);
   }
 }
 
-TEST_F(CudaEngineTest, NearestCodesAndTheirLossAreTheCpus) {
+TEST_F(CudaDeviceTest, NearestCodesAndTheirLossAreTheCpus) {
   for (const int64_t g : {32, 64, 128}) {
     const int64_t in = 256, out = 45;
     const std::vector<float> w = normals(out * in, 8, 6.0);
     const PairRotation rotation = rotation_of(in, g, 9, true);
-    const Rounded found = engine_->round(*matrix(w, out), rotation, nullptr, {.group_size = g});
+    const Rounded found = device_->round(*matrix(w, out), rotation, nullptr, {.group_size = g});
     std::vector<float> wt = transposed(w, out);
     rotate_transposed(rotation, wt.data(), out, pool_);
     const Kernels& kernels = kernels_for(Isa::kReference);
@@ -240,11 +244,11 @@ TEST_F(CudaEngineTest, NearestCodesAndTheirLossAreTheCpus) {
       for (int64_t i = 0; i < in; ++i)
         for (int64_t j = 0; j < in; ++j) loss += e[static_cast<size_t>(i)] * h.row(i)[j] * e[static_cast<size_t>(j)];
     }
-    EXPECT_NEAR(engine_->nearest_loss(*matrix(w, out), *moment(h), {.group_size = g}), loss, 1e-4 * loss);
+    EXPECT_NEAR(device_->nearest_loss(*matrix(w, out), *moment(h), {.group_size = g}), loss, 1e-4 * loss);
   }
 }
 
-TEST_F(CudaEngineTest, SecondOrderRoundingIsTheCpus) {
+TEST_F(CudaDeviceTest, SecondOrderRoundingIsTheCpus) {
   for (const int64_t g : {32, 64, 128})
     for (const int64_t sweeps : {0, 2}) {
       const int64_t in = 384, out = 75;
@@ -258,7 +262,7 @@ TEST_F(CudaEngineTest, SecondOrderRoundingIsTheCpus) {
                                  std::vector<float>(static_cast<size_t>(in), 1.0f)};
       const RoundOptions options = {.group_size = g, .sweeps = sweeps};
       const auto device_h = moment(h);
-      const Rounded found = engine_->round(*matrix(w, out), none, device_h.get(), options);
+      const Rounded found = device_->round(*matrix(w, out), none, device_h.get(), options);
       const Rounded expected =
           round_second_order(transposed(w, out), out, h, options, kernels_for(Isa::kReference), pool_);
       // A value on the edge between two codes goes another way when a sum's last bit does, and those after it follow.
@@ -270,7 +274,7 @@ TEST_F(CudaEngineTest, SecondOrderRoundingIsTheCpus) {
     }
 }
 
-TEST_F(CudaEngineTest, RotationFitReachesTheCpusLoss) {
+TEST_F(CudaDeviceTest, RotationFitReachesTheCpusLoss) {
   for (const int64_t g : {32, 64, 128}) {
     const int64_t in = 2 * g;
     const std::vector<int64_t> outs = {300, 70};
@@ -294,7 +298,7 @@ TEST_F(CudaEngineTest, RotationFitReachesTheCpusLoss) {
     expected_problem.weight = stacked.data();
     const PairRounds pairs = make_pairs(PairKind::kRandom, in, g, 8, 15);
     const Kernels& kernels = kernels_for(Isa::kReference);
-    const FitResult found = engine_->fit(problem, pairs, {});
+    const FitResult found = device_->fit(problem, pairs, {});
     const FitResult expected = fit_rotation(expected_problem, pairs, {}, kernels, pool_);
     EXPECT_NEAR(found.loss_before, expected.loss_before, 1e-5 * expected.loss_before) << g;
     // Paths of Adam part where two channels tie; where they end differs little.
@@ -302,7 +306,7 @@ TEST_F(CudaEngineTest, RotationFitReachesTheCpusLoss) {
     EXPECT_LT(found.loss_after, 0.8 * found.loss_before) << g;
     // After one step from angle 0 both are at the same place: the gradients agree.
     const FitOptions once = {.steps = 1};
-    const std::vector<float> a = engine_->fit(problem, pairs, once).theta;
+    const std::vector<float> a = device_->fit(problem, pairs, once).theta;
     const std::vector<float> b = fit_rotation(expected_problem, pairs, once, kernels, pool_).theta;
     size_t alike = 0;
     for (size_t i = 0; i < a.size(); ++i) alike += std::fabs(a[i] - b[i]) < 1e-4f ? 1 : 0;
@@ -310,7 +314,7 @@ TEST_F(CudaEngineTest, RotationFitReachesTheCpusLoss) {
   }
 }
 
-TEST_F(CudaEngineTest, QuantizedLinearMultipliesWithItsMeaning) {
+TEST_F(CudaDeviceTest, QuantizedLinearMultipliesWithItsMeaning) {
   const int64_t in = 256, out = 24, g = 64;
   Random random(16);
   Paro4Weight weight;
@@ -323,8 +327,8 @@ TEST_F(CudaEngineTest, QuantizedLinearMultipliesWithItsMeaning) {
     weight.scales.push_back(f16_to_f32(f32_to_f16(static_cast<float>(0.1 + random.uniform()))));
   }
   weight.rotation = std::make_shared<PairRotation>(rotation_of(in, g, 17, true));
-  const auto linear = engine_->make_linear(weight);
-  const auto w = engine_->weight_of(*linear);
+  const auto linear = device_->make_linear(weight);
+  const auto w = device_->weight_of(*linear);
   EXPECT_LT(relative_error(done(static_cast<CudaMatrix&>(*w).values), dequantize_paro4(weight)), 1e-7);
 }
 
@@ -342,52 +346,79 @@ class CudaQuantize : public GpuTest {
     write_file(folder_ / "text.txt", text);
   }
   void TearDown() override { set_log_level(LogLevel::kInfo); }
-  Json quantized(const std::string& output, Engine* engine, bool shared = true) const {
+  QuantizeOptions options(const std::string& output) const {
     QuantizeOptions o;
     o.model = (folder_ / "source").string();
     o.output = folder_ / output;
     o.group_size = 32;
     o.rotations = 4;
-    o.share_rotations = shared;
     o.calibration = {folder_ / "text.txt"};
     o.samples = 8;
     o.seq_len = 64;
     o.threads = 2;
-    return engine == nullptr ? calib::quantize(o) : calib::quantize(o, *engine);
+    return o;
+  }
+  Json quantized(const std::string& output, Device* device, bool shared = true) const {
+    QuantizeOptions o = options(output);
+    o.share_rotations = shared;
+    return device == nullptr ? calib::quantize(o) : calib::quantize(o, *device);
+  }
+  void expect_same_bytes(const std::string& one, const std::string& two) const {
+    size_t compared = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / one)) {
+      if (entry.path().extension() != ".safetensors") continue;
+      EXPECT_EQ(read_file(entry.path()), read_file(folder_ / two / entry.path().filename().string()));
+      ++compared;
+    }
+    EXPECT_GT(compared, 0u);
   }
   TemporaryFolder folder_;
 };
 
 TEST_F(CudaQuantize, AWholeRunGivesTheCpusLosses) {
-  const auto engine = make_cuda_engine(0);
-  for (const bool shared : {true, false}) {
-    const Json gpu = quantized(shared ? "gpu" : "gpu-single", engine.get(), shared);
-    const Json cpu = quantized(shared ? "cpu" : "cpu-single", nullptr, shared);
-    // quantize() itself refuses a checkpoint that does not give the stream's logits again.
-    EXPECT_LT(gpu["verify_kl"].get<double>(), 1e-5);
-    ASSERT_EQ(gpu["layers"].size(), cpu["layers"].size());
-    double gpu_loss = 0.0;
-    double cpu_loss = 0.0;
-    for (size_t layer = 0; layer < cpu["layers"].size(); ++layer)
-      for (size_t set = 0; set < 4; ++set) {
-        gpu_loss += gpu["layers"][layer]["sets"][set]["loss"].get<double>();
-        cpu_loss += cpu["layers"][layer]["sets"][set]["loss"].get<double>();
-      }
-    EXPECT_NEAR(gpu_loss, cpu_loss, 0.05 * cpu_loss);
-  }
+  int run = 0;
+  for (const bool shared : {true, false})
+    for (const CudaDeviceOptions& options : {kExact, CudaDeviceOptions{}}) {
+      const auto device = make_cuda_device(0, options);
+      const Json gpu = quantized(fmt::format("gpu{}", run), device.get(), shared);
+      const Json cpu = quantized(fmt::format("cpu{}", run++), nullptr, shared);
+      // quantize() itself refuses a checkpoint that does not give the stream's logits again.
+      EXPECT_LT(gpu["verify_kl"].get<double>(), 1e-5);
+      ASSERT_EQ(gpu["layers"].size(), cpu["layers"].size());
+      double gpu_loss = 0.0;
+      double cpu_loss = 0.0;
+      for (size_t layer = 0; layer < cpu["layers"].size(); ++layer)
+        for (size_t set = 0; set < 4; ++set) {
+          gpu_loss += gpu["layers"][layer]["sets"][set]["loss"].get<double>();
+          cpu_loss += cpu["layers"][layer]["sets"][set]["loss"].get<double>();
+        }
+      EXPECT_NEAR(gpu_loss, cpu_loss, 0.05 * cpu_loss);
+    }
 }
 
 TEST_F(CudaQuantize, TheSameSeedGivesTheSameBytes) {
-  const auto engine = make_cuda_engine(0);
-  quantized("one", engine.get());
-  quantized("two", engine.get());
-  size_t compared = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "one")) {
-    if (entry.path().extension() != ".safetensors") continue;
-    EXPECT_EQ(read_file(entry.path()), read_file(folder_ / "two" / entry.path().filename().string()));
-    ++compared;
-  }
-  EXPECT_GT(compared, 0u);
+  const auto device = make_cuda_device(0);
+  quantized("one", device.get());
+  quantized("two", device.get());
+  expect_same_bytes("one", "two");
+}
+
+TEST_F(CudaQuantize, AResumedRunGivesTheSameBytes) {
+  const auto device = make_cuda_device(0);
+  quantized("whole", device.get());
+  QuantizeOptions o = options("parts");
+  std::atomic<bool> cancel = false;
+  o.cancel = &cancel;
+  // Some 110 of these calls make a layer: the second one is broken off.
+  int calls = 0;
+  TimedDevice counting(*device, [&] { cancel = cancel || ++calls > 150; });
+  EXPECT_THROW(calib::quantize(o, counting), Cancelled);
+  EXPECT_TRUE(std::filesystem::exists(o.output / ".paro-work" / "layer-00000.json"));
+  EXPECT_FALSE(std::filesystem::exists(o.output / ".paro-work" / "layer-00002.json"));
+  o.cancel = nullptr;
+  o.resume = true;
+  calib::quantize(o, *device);
+  expect_same_bytes("whole", "parts");
 }
 
 }  // namespace
