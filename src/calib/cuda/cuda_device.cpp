@@ -11,6 +11,7 @@
 #include "backends/cuda/products.h"
 #include "backends/cuda/weights.h"
 #include "base/error.h"
+#include "calib/cuda/device_rotation.h"
 #include "calib/cuda/kernels.h"
 #include "calib/cuda/moments.h"
 
@@ -29,33 +30,6 @@ const CudaMatrix& on_device(const WeightMatrix& w) { return static_cast<const Cu
 CudaMoment& on_device(SecondMoment& h) { return static_cast<CudaMoment&>(h); }
 const CudaMoment& on_device(const SecondMoment& h) { return static_cast<const CudaMoment&>(h); }
 const CudaSums& on_device(const MomentSums& sums) { return static_cast<const CudaSums&>(sums); }
-
-template <typename T>
-DeviceArray<T> upload(const CudaContext& context, const std::vector<T>& values) {
-  DeviceArray<T> result(context, std::ssize(values));
-  result.from_host(values.data());
-  return result;
-}
-
-/// A rotation's tables on the device, angles as T.
-template <typename T>
-struct DeviceRotation {
-  DeviceRotation(const CudaContext& context, const PairRotation& rotation) : pairs(upload(context, rotation.pairs)) {
-    std::vector<T> c, s;
-    for (const float theta : rotation.theta) {
-      c.push_back(static_cast<T>(std::cos(static_cast<double>(theta))));
-      s.push_back(static_cast<T>(std::sin(static_cast<double>(theta))));
-    }
-    cosine = upload(context, c);
-    sine = upload(context, s);
-    const std::vector<float>& factors = rotation.channel_scales;
-    if (std::any_of(factors.begin(), factors.end(), [](float f) { return f != 1.0f; }))
-      channel_scales = upload(context, factors);
-  }
-  DeviceArray<int16_t> pairs;
-  DeviceArray<T> cosine, sine;
-  DeviceArray<float> channel_scales;  // empty: all 1
-};
 
 class CudaDevice : public Device {
  public:
