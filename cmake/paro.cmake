@@ -1,6 +1,7 @@
 # How a module is built: its folder's sources by name. A new file needs no line here:
 #   *_test.cpp   go into the module's test program
 #   *_bench.cpp  go into the module's benchmark program
+#   cuda/        is a module of its own (cmake/cuda.cmake), built with PARO_CUDA
 #   *avx2.cpp, *avxvnni.cpp, *avx512.cpp, *avx512vnni.cpp (x86-64), *neon.cpp, *neoni8mm.cpp (aarch64)  are compiled for
 #                that instruction set (left out elsewhere)
 
@@ -8,10 +9,11 @@ add_library(paro_flags INTERFACE)
 target_include_directories(paro_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # -Wno-restrict: GCC 12 warns falsely on "literal" + std::string (GCC bug 105329).
 # -ffp-contract=off: the scalar reference computes what it says on every processor; kernels ask for FMA by intrinsics.
-target_compile_options(paro_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
-                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off)
+target_compile_options(paro_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-missing-field-initializers
+                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off>)
 if(PARO_WERROR)
-  target_compile_options(paro_flags INTERFACE -Werror)
+  target_compile_options(paro_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 if(PARO_SANITIZE)
   target_compile_options(paro_flags INTERFACE -fsanitize=${PARO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -29,6 +31,7 @@ set(PARO_ISA_neoni8mm -march=armv8.2-a+dotprod+i8mm)
 function(paro_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
+  list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/cuda/")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(benches ${sources})

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "calib/calibration_text.h"
+#include "calib/cpu_device.h"
 #include "calib/numeric/random.h"
 #include "calib/self_text.h"
 #include "io/checkpoint.h"
@@ -299,7 +300,7 @@ TEST_F(Quantize, EqualAndZeroWeightsSurvive) {
 }
 
 TEST_F(Quantize, TheEstimateCountsWithoutWriting) {
-  const Json estimate = estimate_quantize(options("never"));
+  const Json estimate = estimate_quantize(options("never"), *make_cpu_device(2));
   EXPECT_EQ(estimate["tokens"], 8 * 64);
   EXPECT_GT(estimate["seconds"].get<double>(), 0.0);
   EXPECT_GT(estimate["memory_bytes"].get<int64_t>(), 2 * 8 * 64 * 64 * 4);

@@ -1,22 +1,14 @@
 // What a run would cost, from counts of operations and the machine's measured arithmetic.
 #include <algorithm>
 
-#include "base/threads.h"
 #include "calib/quantize.h"
 #include "io/checkpoint.h"
-#include "kernels/machine/machine_limits.h"
 #include "model/config.h"
 #include "model/open_checkpoint.h"
 
 namespace paro::calib {
-namespace {
 
-// Of the f32 peak, over all phases: measured on two cores with AVX2 (docs/benchmarks.md).
-constexpr double kShareOfPeak = 0.45;
-
-}  // namespace
-
-Json estimate_quantize(const QuantizeOptions& options) {
+Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const Checkpoint checkpoint = open_checkpoint(options.model, {.tokenizer = false}, options.hub);
   const ModelConfig c = parse_model_config(checkpoint.config, checkpoint.config_place());
   const double q = static_cast<double>(c.heads * c.head_dim);
@@ -43,9 +35,7 @@ Json estimate_quantize(const QuantizeOptions& options) {
   double total = macs * static_cast<double>(c.layers);
   if (sampled) total += tokens * (weights + dim * static_cast<double>(c.vocab_size));
 
-  ThreadPool pool(options.threads);
-  const double peak = measure_machine_limits(pool).f32_gflop_per_s * 1e9;
-  const double seconds = 2.0 * total / (peak * kShareOfPeak);
+  const double seconds = 2.0 * total / device.measure_rate();
   const double hidden = tokens * dim * 4.0 * (full ? 2.0 : 1.0);
   const double kept = tokens * std::max(ffn, q) * 4.0;
   const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);

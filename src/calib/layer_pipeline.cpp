@@ -1,10 +1,9 @@
 #include "calib/layer_pipeline.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "base/error.h"
+#include "calib/dense_weights.h"
 #include "calib/recording_ops.h"
 
 namespace paro::calib {
@@ -28,28 +27,16 @@ struct LayerPipeline::Layers {
   }
 };
 
-namespace {
-
-// Rows of hidden states that one thread copies at a time.
-constexpr int64_t kCopiedRows = 32;
-
-// Kept inputs may take a third of the memory; beyond that they are computed again.
-bool fits_into_memory(int64_t bytes) {
-  return bytes < static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE) / 3;
-}
-
-}  // namespace
-
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Ops& ops, Streams& streams)
+                             const Rope& rope, Device& device, Streams& streams)
     : options_(options),
       config_(config),
       source_(source),
       rope_(rope),
-      ops_(ops),
+      device_(device),
+      ops_(device.ops()),
       streams_(streams),
-      pool_(thread_pool_of(ops)),
-      quantizer_(options, pool_) {
+      quantizer_(options, device) {
   for (const std::string& pattern : options.skip) {
     try {
       skip_.emplace_back(pattern);
@@ -67,16 +54,10 @@ void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
 }
 
-void LayerPipeline::copy_rows(Tensor from, float* to) const {
-  pool_.parallel_for(from.rows, kCopiedRows, [&](int64_t begin, int64_t end) {
-    std::copy(from.f32() + begin * from.dim, from.f32() + end * from.dim, to + begin * from.dim);
-  });
-}
-
 LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
   Layers layers;
-  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, source_, factory_);
-  layers.quantized = load_layer(config_, index, rope_, source_, factory_);
+  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, source_, device_.factory());
+  layers.quantized = load_layer(config_, index, rope_, source_, device_.factory());
   layers.slots = layers.quantized->linear_slots();
   return layers;
 }
@@ -121,28 +102,26 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
   }
   const bool corrected = options_.correction != Correction::kOff;
   const Linear& target = layers.first_of(set);
-  Statistics statistics(target.in, corrected ? target.in : 0, pool_);
+  const auto sums = device_.make_sums(target.in, corrected ? target.in : 0);
   RecordingOps recorder(ops_);
   std::vector<LinearSlot> full_slots;
   if (corrected) full_slots = layers.full->linear_slots();
-  std::vector<float> full_input;
+  Values full_input;
+  if (corrected) full_input = device_.allocate(streams_.rows_of_part() * target.in);
   streams_.for_each([&](const Streams::Part& part) {
     check_cancel();
     if (corrected) {
       const auto same_set = std::find_if(full_slots.begin(), full_slots.end(), [&](auto& s) { return s.set == set; });
       recorder.capture(
           **same_set->weight, [&] { (layers.full.get()->*block.run)(recorder, part.full, part.batch); },
-          [&](Tensor x) {
-            full_input.resize(static_cast<size_t>(x.rows * x.dim));
-            copy_rows(x, full_input.data());
-          });
+          [&](Tensor x) { device_.copy(x.f32(), x.rows * x.dim, full_input.get()); });
     }
     recorder.capture(
         target, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
-        [&](Tensor x) { statistics.add(x.f32(), corrected ? full_input.data() : nullptr, x.rows); });
+        [&](Tensor x) { sums->add(x.f32(), full_input.get(), x.rows); });
   });
   check_cancel();
-  finish_set(layers, set, std::move(wanted), &statistics, corrected ? CrossMoment::kInputs : CrossMoment::kNone, stream,
+  finish_set(layers, set, std::move(wanted), sums.get(), corrected ? CrossMoment::kInputs : CrossMoment::kNone, stream,
              result);
 }
 
@@ -156,48 +135,40 @@ void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t
   } else {
     const bool corrected = options_.correction != Correction::kOff;
     const Linear& last = layers.first_of(set);
-    Statistics statistics(last.in, corrected ? last.out : 0, pool_);
-    advance_to_last(layers, block, &statistics);
-    finish_set(layers, set, std::move(wanted), &statistics, corrected ? CrossMoment::kOutputs : CrossMoment::kNone,
+    const auto sums = device_.make_sums(last.in, corrected ? last.out : 0);
+    advance_to_last(layers, block, sums.get());
+    finish_set(layers, set, std::move(wanted), sums.get(), corrected ? CrossMoment::kOutputs : CrossMoment::kNone,
                stream, result);
   }
   advance_last(layers, block);
 }
 
-void LayerPipeline::advance_to_last(Layers& layers, const Block& block, Statistics* statistics) {
+void LayerPipeline::advance_to_last(Layers& layers, const Block& block, MomentSums* sums) {
   const Linear& last = layers.first_of(block.first_set + 1);
-  const bool keep = fits_into_memory(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
   kept_.reset();
-  // Not a vector: there is no need to write zeros to gigabytes first.
-  if (keep) kept_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(streams_.rows() * last.in));
+  // Kept inputs may take a share of the memory; beyond that they are computed again.
+  const bool keep = device_.can_keep(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
+  if (keep) kept_ = device_.allocate(streams_.rows() * last.in);
   RecordingOps recorder(ops_);
   const std::vector<float> bias = bias_of(source_, last.name);
-  std::vector<float> wanted;
+  Values wanted;
+  if (streams_.has_full()) wanted = device_.allocate(streams_.rows_of_part() * streams_.dim());
   streams_.for_each([&](const Streams::Part& part) {
     check_cancel();
-    const int64_t elements = part.quantized.rows * part.quantized.dim;
     if (streams_.has_full()) {
       // The wanted product W x: what the full-precision stream has behind the block, without the residual it is added
       // to and without the bias.
       const Tensor residual = options_.correction == Correction::kFull ? part.quantized : part.full;
-      wanted.resize(static_cast<size_t>(elements));
-      copy_rows(residual, wanted.data());
+      device_.copy(residual.f32(), residual.rows * residual.dim, wanted.get());
       (layers.full.get()->*block.run)(ops_, part.full, part.batch);
-      pool_.parallel_for(part.full.rows, kCopiedRows, [&](int64_t begin, int64_t end) {
-        const int64_t dim = part.full.dim;
-        for (int64_t i = begin * dim; i < end * dim; ++i)
-          wanted[static_cast<size_t>(i)] = part.full.f32()[i] - wanted[static_cast<size_t>(i)];
-        for (int64_t i = begin * dim; !bias.empty() && i < end * dim; ++i)
-          wanted[static_cast<size_t>(i)] -= bias[static_cast<size_t>(i % dim)];
-      });
+      device_.subtract_from(part.full, wanted.get(), bias);
     }
-    if (!keep && statistics == nullptr) return;
+    if (!keep && sums == nullptr) return;
     recorder.capture(
         last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
         [&](Tensor x) {
-          if (keep) copy_rows(x, kept_.get() + part.first_row * x.dim);
-          if (statistics != nullptr)
-            statistics->add(x.f32(), statistics->cross_rows() > 0 ? wanted.data() : nullptr, x.rows);
+          if (keep) device_.copy(x.f32(), x.rows * x.dim, kept_.get() + part.first_row * x.dim);
+          if (sums != nullptr) sums->add(x.f32(), sums->cross_rows > 0 ? wanted.get() : nullptr, x.rows);
         });
   });
   check_cancel();
@@ -224,17 +195,16 @@ std::vector<SetMember> LayerPipeline::members(const std::vector<LinearSlot>& slo
   std::vector<SetMember> result;
   for (const LinearSlot& slot : slots) {
     if (slot.set != set || skipped(slot.name)) continue;
-    const Linear& linear = **slot.weight;
-    result.push_back({slot.name, linear.out, weight_of(linear), bias_of(source_, slot.name)});
+    result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(source_, slot.name)});
   }
   return result;
 }
 
-void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> members, const Statistics* statistics,
+void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> members, const MomentSums* sums,
                                CrossMoment cross, uint64_t stream, QuantizedLayer& result) {
   SetReport report;
   for (const SetMember& member : members) report.linears.push_back(member.name);
-  QuantizedSet quantized = quantizer_.quantize(std::move(members), statistics, cross, stream);
+  QuantizedSet quantized = quantizer_.quantize(std::move(members), sums, cross, stream);
   report.losses = quantized.losses;
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)
@@ -248,10 +218,7 @@ void LayerPipeline::install(std::vector<LinearSlot>& slots, int set, const std::
   for (LinearSlot& slot : slots) {
     if (slot.set != set) continue;
     for (const NamedWeight& named : weights)
-      if (named.name == slot.name) {
-        const Paro4Weight& w = named.weight;
-        *slot.weight = make_dense_linear(dequantize_paro4(w, &pool_), w.out, w.in, w.bias);
-      }
+      if (named.name == slot.name) *slot.weight = device_.make_linear(named.weight);
   }
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "calib/dense_weights.h"
+#include "calib/device.h"
 #include "calib/set_quantizer.h"
 #include "calib/streams.h"
 #include "io/weight_source.h"
@@ -37,7 +37,7 @@ struct QuantizedLayer {
 class LayerPipeline {
  public:
   LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, const Rope& rope,
-                Ops& ops, Streams& streams);
+                Device& device, Streams& streams);
 
   /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
   QuantizedLayer quantize(int64_t index);
@@ -54,29 +54,26 @@ class LayerPipeline {
   void quantize_inputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result);
   void quantize_outputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result);
   /// The full stream through the block; the quantized stream up to its last linear, whose inputs are kept (and added
-  /// to `statistics`, which may be null).
-  void advance_to_last(Layers& layers, const Block& block, Statistics* statistics);
+  /// to `sums`, which may be null).
+  void advance_to_last(Layers& layers, const Block& block, MomentSums* sums);
   /// The last linear's output into the quantized stream.
   void advance_last(Layers& layers, const Block& block);
   void install(std::vector<LinearSlot>& slots, int set, const std::vector<NamedWeight>& weights) const;
   std::vector<SetMember> members(const std::vector<LinearSlot>& slots, int set) const;
-  void finish_set(Layers& layers, int set, std::vector<SetMember> members, const Statistics* statistics,
-                  CrossMoment cross, uint64_t stream, QuantizedLayer& result);
-  /// `to` [rows, dim] = from.
-  void copy_rows(Tensor from, float* to) const;
+  void finish_set(Layers& layers, int set, std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
+                  uint64_t stream, QuantizedLayer& result);
   void check_cancel() const;
 
   const QuantizeOptions& options_;
   const ModelConfig& config_;
   const WeightSource& source_;
   const Rope& rope_;
+  Device& device_;
   Ops& ops_;
   Streams& streams_;
-  ThreadPool& pool_;
   SetQuantizer quantizer_;
-  mutable DenseWeightFactory factory_;
   std::vector<std::regex> skip_;
-  std::unique_ptr<float[]> kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
+  Values kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
 };
 
 }  // namespace paro::calib

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <numeric>
 
+#include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "calib/calibration_text.h"
+#include "calib/cpu_device.h"
 #include "calib/export.h"
 #include "calib/self_text.h"
 #include "calib/verify.h"
@@ -50,7 +52,7 @@ Source open_source(const QuantizeOptions& options) {
 }
 
 /// Before anything is computed: every linear's width must be a multiple of the group, its height of 8.
-void check_shapes(const QuantizeOptions& options, const Source& source, DenseWeightFactory& factory, const Rope& rope,
+void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory, const Rope& rope,
                   const LayerPipeline& pipeline) {
   const auto layer = load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
   for (const LinearSlot& slot : layer->linear_slots()) {
@@ -84,7 +86,7 @@ std::vector<int32_t> text_starts(const Source& source) {
   return starts;
 }
 
-std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Source& source, Ops& ops) {
+std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Source& source) {
   const Amount amount = amount_of(options);
   if (options.method == Method::kRtn) {
     std::vector<int32_t> ids(static_cast<size_t>(amount.samples * amount.seq_len));
@@ -98,14 +100,15 @@ std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Sourc
   log_info("no --calibration text: sampling {} x {} tokens from the model itself", amount.samples, amount.seq_len);
   const auto factory = make_cpu_weight_factory({});
   const auto model = Model::load(source.config, *source.checkpoint.weights, *factory);
+  const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
   std::vector<int32_t> ids =
-      sample_text(*model, ops, text_starts(source), {amount.samples, amount.seq_len, options.seed, options.cancel});
+      sample_text(*model, *ops, text_starts(source), {amount.samples, amount.seq_len, options.seed, options.cancel});
   if (ids.empty()) throw Cancelled{};
   return ids;
 }
 
 /// What the bytes depend on, the source and the machine's way of summing included.
-Json fingerprint(const QuantizeOptions& options, const Source& source, int threads) {
+Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device) {
   Json result = options.settings();
   result["source"] = source.checkpoint.name;
   result["source_config"] = dump_json(source.checkpoint.config);
@@ -118,8 +121,7 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, int threa
     sizes.push_back(std::filesystem::file_size(file, ignored));
   }
   result["calibration_bytes"] = sizes;
-  result["threads"] = threads;
-  result["isa"] = isa_name(active_isa());
+  result.update(device.fingerprint());
   return result;
 }
 
@@ -135,39 +137,41 @@ std::string note_of(const Json& report) {
   return fmt::format("relative loss {:.2e} (nearest: {:.2e})", written / count, rtn / count);
 }
 
-/// The quantized stream's logits of the first tokens of the last window.
-std::vector<float> stream_logits(const Model& ends, Ops& ops, const Streams& streams, int64_t window, int64_t tokens) {
-  std::vector<float> hidden(streams.quantized(window), streams.quantized(window) + tokens * streams.dim());
+/// The quantized stream's logits of the first tokens of a window.
+std::vector<float> stream_logits(const Model& ends, Device& device, const Streams& streams, int64_t window,
+                                 int64_t tokens) {
   std::vector<int64_t> rows(static_cast<size_t>(tokens));
   std::iota(rows.begin(), rows.end(), 0);
-  const OpsScope scope(ops);
-  const Tensor logits = ends.logits(ops, {hidden.data(), tokens, streams.dim()}, rows);
-  return {logits.f32(), logits.f32() + logits.rows * logits.dim};
+  const OpsScope scope(device.ops());
+  const Tensor logits = ends.logits(device.ops(), streams.quantized(window), rows);
+  return device.to_host(logits.f32(), logits.rows * logits.dim);
 }
 
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
+  const auto device = make_cpu_device(options.threads);
+  return quantize(options, *device);
+}
+
+Json quantize(const QuantizeOptions& options, Device& device) {
   const Source source = open_source(options);
   const WeightSource& weights = *source.checkpoint.weights;
-  const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
-  const int threads = thread_pool_of(*ops).size();
-  DenseWeightFactory factory;
-  const auto ends = load_model_ends(source.config, weights, factory);
+  const auto ends = load_model_ends(source.config, weights, device.factory());
 
   const bool with_full = options.method != Method::kRtn && options.correction != Correction::kOff;
   const Amount amount = amount_of(options);
   {
     // Refuse what cannot work before the first expensive step.
-    Streams none(source.config, {0}, 1, false);
-    check_shapes(options, source, factory, *ends->rope,
-                 LayerPipeline(options, source.config, weights, *ends->rope, *ops, none));
+    Streams none(source.config, {0}, 1, false, device);
+    check_shapes(options, source, device.factory(), *ends->rope,
+                 LayerPipeline(options, source.config, weights, *ends->rope, device, none));
   }
-  const WorkFolder work(options.output, fingerprint(options, source, threads), options.resume);
+  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume);
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
     try {
-      ids = calibration_ids(options, source, *ops);
+      ids = calibration_ids(options, source);
     } catch (...) {
       // Nothing is done yet that --resume could go on with.
       work.finish();
@@ -175,9 +179,9 @@ Json quantize(const QuantizeOptions& options) {
     }
     work.save_ids(*ids);
   }
-  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full);
-  streams.embed(*ends, *ops);
-  LayerPipeline pipeline(options, source.config, weights, *ends->rope, *ops, streams);
+  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full, device);
+  streams.embed(*ends);
+  LayerPipeline pipeline(options, source.config, weights, *ends->rope, device, streams);
 
   Progress progress("quantizing layers", source.config.layers);
   Json layers = Json::array();
@@ -198,7 +202,7 @@ Json quantize(const QuantizeOptions& options) {
   export_config(options, source.checkpoint);
   const int64_t last = amount.samples - 1;
   const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
-  const std::vector<float> expected = stream_logits(*ends, *ops, streams, last, tokens);
+  const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);
   std::vector<int32_t> window = streams.window(last);
   window.resize(static_cast<size_t>(tokens));
   const auto reopened = [&](Activations activations) {

@@ -2,16 +2,21 @@
 #pragma once
 
 #include "base/json.h"
+#include "calib/device.h"
 #include "calib/layer_pipeline.h"
 #include "calib/options.h"
 
 namespace paro::calib {
 
-/// What a run would cost: "tokens", "hidden_bytes", "memory_bytes", "disk_bytes", "seconds", with the settings.
-Json estimate_quantize(const QuantizeOptions& options);
+/// What a run on `device` would cost: "tokens", "hidden_bytes", "memory_bytes", "disk_bytes", "seconds", with the
+/// settings.
+Json estimate_quantize(const QuantizeOptions& options, Device& device);
 
-/// Runs it. Progress and losses go to the log. Returns the report: settings, per layer the sets with their losses,
-/// the verification of the written checkpoint, seconds. Throws Error, or Cancelled when the cancel flag was set.
+/// Runs it on `device`. Progress and losses go to the log. Returns the report: settings, per layer the sets with their
+/// losses, the verification of the written checkpoint, seconds. Throws Error, or Cancelled when the cancel flag was
+/// set.
+Json quantize(const QuantizeOptions& options, Device& device);
+/// On the CPU.
 Json quantize(const QuantizeOptions& options);
 
 }  // namespace paro::calib

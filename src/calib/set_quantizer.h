@@ -1,5 +1,5 @@
 // One set of linears (those that share an input) from full-precision weights and second moments to codes: target
-// correction, rotation fit, rounding. Knows no model and no files.
+// correction, rotation fit, rounding, each step computed by an device. Knows no model and no files.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
-#include "calib/numeric/kernels.h"
-#include "calib/numeric/statistics.h"
+#include "calib/device.h"
 #include "calib/options.h"
 #include "quant/paro4/format.h"
 
@@ -18,14 +16,9 @@ namespace paro::calib {
 /// A linear of the set: its weight comes in, its codes go out.
 struct SetMember {
   std::string name;
-  int64_t out = 0;
-  std::vector<float> weight;  // [out, in]
-  std::vector<float> bias;    // [out] or empty
+  std::unique_ptr<WeightMatrix> weight;
+  std::vector<float> bias;  // [out] or empty
 };
-
-/// What the correction aims at: nothing, E[x_f x_q^T] of the inputs, or E[y x_q^T] of the wanted outputs of the set's
-/// only member.
-enum class CrossMoment { kNone, kInputs, kOutputs };
 
 struct SetLosses {
   double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
@@ -40,25 +33,21 @@ struct QuantizedSet {
 
 class SetQuantizer {
  public:
-  SetQuantizer(const QuantizeOptions& options, ThreadPool& pool);
+  SetQuantizer(const QuantizeOptions& options, Device& device) : options_(options), device_(device) {}
 
-  /// `statistics` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
-  QuantizedSet quantize(std::vector<SetMember> members, const Statistics* statistics, CrossMoment cross,
+  /// `sums` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
+  QuantizedSet quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
                         uint64_t stream) const;
 
  private:
-  void correct(std::vector<SetMember>& members, const Statistics& statistics, CrossMoment cross,
-               const SquareMatrix& h) const;
-  std::shared_ptr<const PairRotation> fit(const std::vector<const SetMember*>& members,
-                                          const std::vector<double>& rtn_losses, const SquareMatrix& h, uint64_t stream,
-                                          SetLosses& losses) const;
-  double rtn_loss(const SetMember& member, const std::vector<float>& h) const;
-  Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SquareMatrix* h,
+  std::shared_ptr<const PairRotation> fit(std::span<const WeightMatrix* const> weights,
+                                          std::span<const double> nearest_losses, const SecondMoment& h,
+                                          uint64_t stream, SetLosses& losses) const;
+  Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SecondMoment* h,
                     double& loss, double& energy) const;
 
   const QuantizeOptions& options_;
-  ThreadPool& pool_;
-  const Kernels& kernels_;
+  Device& device_;
 };
 
 }  // namespace paro::calib

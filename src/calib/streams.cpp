@@ -1,42 +1,33 @@
 #include "calib/streams.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
-#include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 
 namespace paro::calib {
-namespace {
-
-// Enough rows to keep the dense products busy.
-constexpr int64_t kPartRows = 2048;
-
-}  // namespace
-
-Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full)
-    : dim_(config.dim), seq_len_(seq_len), ids_(std::move(ids)) {
+Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device)
+    : dim_(config.dim), seq_len_(seq_len), ids_(std::move(ids)), device_(device) {
   PARO_CHECK(seq_len > 0 && rows() > 0 && rows() % seq_len == 0);
-  const auto elements = static_cast<size_t>(rows() * dim_);
+  const int64_t elements = rows() * dim_;
   try {
-    quantized_.resize(elements);
-    if (with_full) full_.resize(elements);
+    quantized_ = device.allocate(elements);
+    if (with_full) full_ = device.allocate(elements);
   } catch (const std::bad_alloc&) {
     fail_limit(
         "cannot allocate {} bytes for the hidden states of {} tokens; use fewer --samples or a shorter --seq-len",
-        elements * sizeof(float) * (with_full ? 2 : 1), rows());
+        elements * static_cast<int64_t>(sizeof(float)) * (with_full ? 2 : 1), rows());
   }
-  const int64_t together = std::min(rows() / seq_len, std::max<int64_t>(1, kPartRows / seq_len));
+  const int64_t together = std::min(rows() / seq_len, std::max<int64_t>(1, device.rows_of_step(config) / seq_len));
   for (int64_t i = 0; i < together; ++i) {
-    caches_.push_back(make_cpu_cache(config, seq_len));
+    caches_.push_back(device.make_cache(config, seq_len));
     segments_.push_back({caches_.back().get(), 0, seq_len});
   }
 }
 
-void Streams::embed(const Model& ends, Ops& ops) {
-  for_each([&](const Part& part) { ends.embed(ops, part.batch, part.quantized); });
-  if (has_full()) full_ = quantized_;
+void Streams::embed(const Model& ends) {
+  for_each([&](const Part& part) { ends.embed(device_.ops(), part.batch, part.quantized); });
+  if (has_full()) device_.copy(quantized_.get(), rows() * dim_, full_.get());
 }
 
 std::vector<int32_t> Streams::window(int64_t index) const {
@@ -52,8 +43,8 @@ void Streams::for_each(const std::function<void(const Part&)>& use) {
     part.batch.ids = std::span(ids_).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     part.batch.segments = std::span(segments_).first(static_cast<size_t>(count / seq_len_));
     part.first_row = first;
-    part.quantized = {quantized_.data() + first * dim_, count, dim_};
-    if (has_full()) part.full = {full_.data() + first * dim_, count, dim_};
+    part.quantized = {quantized_.get() + first * dim_, count, dim_};
+    if (has_full()) part.full = {full_.get() + first * dim_, count, dim_};
     use(part);
   }
 }

@@ -7,26 +7,29 @@
 #include <memory>
 #include <vector>
 
+#include "calib/device.h"
 #include "model/model.h"
 
 namespace paro::calib {
 
 class Streams {
  public:
-  /// `ids` [windows, seq_len]. `with_full`: also the full-precision stream. Throws Error{kLimit} when the states do
-  /// not fit into memory.
-  Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full);
+  /// `ids` [windows, seq_len]. `with_full`: also the full-precision stream. The states lie in the device's memory;
+  /// throws Error{kLimit} when they do not fit.
+  Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device);
 
   /// Both streams after the embedding.
-  void embed(const Model& ends, Ops& ops);
+  void embed(const Model& ends);
 
   int64_t rows() const { return static_cast<int64_t>(ids_.size()); }
   int64_t dim() const { return dim_; }
   int64_t seq_len() const { return seq_len_; }
-  bool has_full() const { return !full_.empty(); }
+  bool has_full() const { return full_ != nullptr; }
+  /// Rows of the largest part.
+  int64_t rows_of_part() const { return static_cast<int64_t>(segments_.size()) * seq_len_; }
   std::vector<int32_t> window(int64_t index) const;
   /// Hidden states [seq_len, dim] of the quantized stream.
-  const float* quantized(int64_t window) const { return quantized_.data() + window * seq_len_ * dim_; }
+  Tensor quantized(int64_t window) const { return {quantized_.get() + window * seq_len_ * dim_, seq_len_, dim_}; }
 
   /// Several whole windows: `batch` for the op set, their rows in the streams (`full` has no data without that stream).
   struct Part {
@@ -42,8 +45,9 @@ class Streams {
   int64_t dim_;
   int64_t seq_len_;
   std::vector<int32_t> ids_;
-  std::vector<float> full_;
-  std::vector<float> quantized_;
+  Device& device_;
+  Values full_;
+  Values quantized_;
   std::vector<std::unique_ptr<KvCache>> caches_;  // one for each window of a part
   std::vector<Segment> segments_;
 };

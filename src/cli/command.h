@@ -30,6 +30,7 @@ struct Command {
   /// Adds flags to `app` and returns what to run after parsing; its result is the exit code. Called once. Flag values
   /// live in the returned function (a shared_ptr it captures). Errors are thrown as paro::Error.
   std::function<std::function<int()>(CLI::App& app, const CommonFlags& common)> add;
+  bool on_cuda = false;  // runs on a CUDA device, too
 };
 
 /// Every command, in the order `paro help` shows them.

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/device.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/suggest.h"
@@ -49,13 +50,6 @@ void apply(const CommonFlags& flags) {
     fail_usage("--log-level: expected debug, info, warning or error, found '{}'", flags.log_level);
   }
   set_log_level(flags.quiet ? std::max(level->second, LogLevel::kWarning) : level->second);
-
-  const std::string& device = flags.device;
-  const bool cuda = device == "cuda" || (device.starts_with("cuda:") && device.size() > 5 && device.size() < 9 &&
-                                         device.find_first_not_of("0123456789", 5) == std::string::npos);
-  if (cuda) fail_limit("--device {}: this build of paro has no CUDA; use --device cpu", device);
-  if (device != "auto" && device != "cpu")
-    fail_usage("--device: expected auto, cpu, cuda or cuda:N, found '{}'", device);
 }
 
 std::string overview(const std::vector<Command>& commands) {
@@ -109,6 +103,7 @@ int run_command(const Command& command, std::vector<std::string> arguments) {
     fail_usage("{} (see `paro {} --help`)", explain(error, app), command.name);
   }
   apply(flags);
+  check_device(flags.device, command);
   handle_interrupts();
   return run();
 }

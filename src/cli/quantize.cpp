@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/device.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 
@@ -72,12 +73,13 @@ void print_estimate(const Json& estimate, bool json) {
 int run(const Flags& flags, const CommonFlags& common) {
   const calib::QuantizeOptions options = options_of(flags, common);
   if (flags.dry_run) {
-    print_estimate(calib::estimate_quantize(options), flags.json);
+    print_estimate(calib::estimate_quantize(options, *make_device(common)), flags.json);
     return 0;
   }
   if (flags.output.empty()) fail_usage("-o DIR is required (but with --dry-run)");
   try {
-    const Json report = calib::quantize(options);
+    const auto device = make_device(common);
+    const Json report = calib::quantize(options, *device);
     if (!flags.report.empty()) write_file(flags.report, dump_json(report, 2));
     if (flags.json)
       write_json(report);
@@ -95,7 +97,8 @@ Command quantize_command() {
   return {
       "quantize", "quantize a model to 4 bits",
       "paro quantize MODEL -o DIR --group-size 128 --calibration text.txt\n"
-      "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text",
+      "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text\n"
+      "paro quantize MODEL -o DIR --device cuda                        # on an NVIDIA GPU",
       [](CLI::App& app, const CommonFlags& common) {
         const auto flags = std::make_shared<Flags>();
         calib::QuantizeOptions& o = flags->options;
@@ -150,7 +153,8 @@ Command quantize_command() {
         app.add_option("--report", flags->report, "FILE for the report, JSON");
         app.add_flag("--json", flags->json, "print the report as one JSON document");
         return [flags, &common] { return run(*flags, common); };
-      }};
+      },
+      true};
 }
 
 }  // namespace paro::cli

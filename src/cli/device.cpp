@@ -1,0 +1,50 @@
+#include "cli/device.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "calib/cpu_device.h"
+#ifdef PARO_CUDA
+#include "calib/cuda/cuda_device.h"
+#endif
+
+namespace paro::cli {
+namespace {
+
+/// N of cuda:N, 0 for cuda; -1 for anything else.
+int cuda_index(const std::string& device) {
+  if (device == "cuda") return 0;
+  if (!device.starts_with("cuda:") || device.size() < 6 || device.size() > 8) return -1;
+  if (device.find_first_not_of("0123456789", 5) != std::string::npos) return -1;
+  return std::stoi(device.substr(5));
+}
+
+}  // namespace
+
+void check_device(const std::string& device, const Command& command) {
+  if (device == "auto" || device == "cpu") return;
+  if (cuda_index(device) < 0) fail_usage("--device: expected auto, cpu, cuda or cuda:N, found '{}'", device);
+#ifndef PARO_CUDA
+  fail_limit(
+      "--device {}: this build of paro has no CUDA (configure it with -DPARO_CUDA=ON, which needs the CUDA "
+      "toolkit with cuBLAS and cuSOLVER); use --device cpu",
+      device);
+#endif
+  if (!command.on_cuda)
+    fail_limit("--device {}: `paro {}` runs on the CPU only; use --device cpu", device, command.name);
+}
+
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common) {
+#ifdef PARO_CUDA
+  const bool cuda = common.device == "auto" ? cuda_devices() > 0 : common.device != "cpu";
+  if (cuda) {
+    auto device = calib::make_cuda_device(std::max(cuda_index(common.device), 0), calib::cuda_device_options());
+    log_info("device: {}", device->fingerprint()["device"].get<std::string>());
+    return device;
+  }
+#endif
+  return calib::make_cpu_device(common.threads);
+}
+
+}  // namespace paro::cli
