@@ -1,12 +1,16 @@
 #include "quant/paro4/paro4_linear.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/convert/convert.h"
 #include "kernels/dense/dense.h"
 #include "kernels/int4/int4.h"
 #include "kernels/rotate/rotate.h"
+#include "kernels/variants.h"
 #include "quant/paro4/rotation_cache.h"
 
 namespace paro {
@@ -19,6 +23,23 @@ constexpr int64_t kRangeRows = 128;
 constexpr int64_t kBlockedRows = 32;
 // Channels to prepare below which a second thread costs more than it saves.
 constexpr int64_t kSerialChannels = 1024;
+
+// x = x rounded to f16, n values. What is finite stays so: activations of a few tokens come near the end of f16.
+void round_to_f16(const ConvertKernels& convert, float* x, int64_t n) {
+  constexpr int64_t kPiece = 256;
+  constexpr float kLargest = 65504.0f;
+  uint16_t half[kPiece];
+  for (int64_t begin = 0; begin < n; begin += kPiece) {
+    const int64_t count = std::min(kPiece, n - begin);
+    float* piece = x + begin;
+    for (int64_t i = 0; i < count; ++i) {
+      const float clamped = std::clamp(piece[i], -kLargest, kLargest);
+      piece[i] = std::abs(piece[i]) <= std::numeric_limits<float>::max() ? clamped : piece[i];
+    }
+    convert.f32_to_f16(piece, count, half);
+    convert.f16_to_f32(half, count, piece);
+  }
+}
 
 class Paro4Linear : public CpuLinear {
  public:
@@ -39,13 +60,20 @@ class Paro4Linear : public CpuLinear {
     const int64_t groups = packed_.groups();
     PreparedInput input;
     input.rows = rows;
-    if (context.activations == Activations::kF32) {
-      if (tables.identity()) {
+    if (context.activations != Activations::kInt8) {
+      const bool round = context.activations == Activations::kF16;
+      if (tables.identity() && !round) {
         input.x = x;
         return input;
       }
       float* y = context.arena.array<float>(rows * in);
-      for_groups(context, rows, [&](int64_t begin, int64_t end) { kernels.rotate(tables, x, rows, begin, end, y); });
+      const ConvertKernels& convert = variant_for(convert_variants(), context.isa);
+      for_groups(context, rows, [&](int64_t begin, int64_t end) {
+        kernels.rotate(tables, x, rows, begin, end, y);
+        const int64_t first = begin * packed_.group_size;
+        const int64_t count = (end - begin) * packed_.group_size;
+        for (int64_t r = 0; round && r < rows; ++r) round_to_f16(convert, y + r * in + first, count);
+      });
       input.x = y;
       return input;
     }
