@@ -30,6 +30,8 @@ class CliFiles : public testing::Environment {
   void SetUp() override {
     write_tiny_model(model());
     write_tiny_model(other(), {.seed = 2});
+    const Outcome run = run_paro({"quantize", model(), "-o", quantized(), "--method", "rtn", "--group-size", "32"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
     write_file(dir() / "text.txt", some_text(3000));
     write_file(dir() / "short.txt", "a short text");
     write_file(dir() / "messages.json", R"([{"role": "user", "content": "hello"}])");
@@ -57,6 +59,7 @@ class CliFiles : public testing::Environment {
   }
   static std::filesystem::path model() { return dir() / "model"; }
   static std::filesystem::path other() { return dir() / "other"; }
+  static std::filesystem::path quantized() { return dir() / "quantized"; }
 
  private:
   static std::filesystem::path copy(const std::string& name) {
@@ -82,8 +85,10 @@ void expect_one_error_line(const Outcome& run) {
 
 TEST(Cli, Cases) {
   const std::vector<CliCase> cases =
-      read_cli_cases(std::filesystem::path(PARO_SOURCE_DIR) / "tests" / "cli",
-                     {{"$MODEL", CliFiles::model()}, {"$OTHER", CliFiles::other()}, {"$DIR", CliFiles::dir()}});
+      read_cli_cases(std::filesystem::path(PARO_SOURCE_DIR) / "tests" / "cli", {{"$MODEL", CliFiles::model()},
+                                                                                {"$OTHER", CliFiles::other()},
+                                                                                {"$QUANTIZED", CliFiles::quantized()},
+                                                                                {"$DIR", CliFiles::dir()}});
   ASSERT_GT(cases.size(), 50u);
   for (const CliCase& c : cases) {
     SCOPED_TRACE(c.file + ":" + std::to_string(c.line) + ": " + c.name);
@@ -251,6 +256,39 @@ TEST(Cli, DivergenceFromItselfIsZeroAndFromAnotherIsNot) {
   EXPECT_EQ(other["positions"], other["windows"].get<int>() * 64);
 }
 
+TEST(Cli, DivergenceTellsPrecisionsApart) {
+  const auto kl = [&](std::vector<std::string> flags) {
+    std::vector<std::string> arguments = {
+        "eval",   CliFiles::quantized(),        "--task",   "kl", "--teacher", CliFiles::model(),
+        "--text", CliFiles::dir() / "text.txt", "--window", "64", "--json"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const Outcome run = paro_with(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return Json::parse(run.out);
+  };
+  const Json all = kl({"--precision-tokens", "all", "--kv-bits", "8", "--head-bits", "4"});
+  const Json& precision = all["precision"];
+  EXPECT_EQ(precision["tokens"], all["positions"]);
+  EXPECT_GT(precision["kl_weights"].get<double>(), 0.0);
+  double sum = precision["kl_weights"].get<double>();
+  for (const auto& [key, what] : {std::pair{"activations", "int8 activations"}, std::pair{"head", "4-bit head"},
+                                  std::pair{"kv_cache", "8-bit KV cache"}}) {
+    const Json& part = precision[key];
+    EXPECT_EQ(part["what"], what);
+    const auto added = part["kl_added"].get<double>();
+    EXPECT_NEAR(part["share"].get<double>(), added / precision["kl_weights"].get<double>(), 1e-9);
+    sum += added;
+  }
+  EXPECT_NEAR(sum, all["kl_mean"].get<double>(), 1e-9) << "over the whole text they lead to what was measured";
+
+  const Json first = kl({"--precision-tokens", "130", "--activations", "f16"});
+  EXPECT_EQ(first["precision"]["tokens"], 128) << "whole windows";
+  EXPECT_EQ(first["precision"]["activations"]["what"], "f16 activations");
+  EXPECT_FALSE(first["precision"].contains("head")) << "as stored";
+  EXPECT_FALSE(kl({"--precision-tokens", "0"}).contains("precision"));
+  EXPECT_FALSE(kl({"--activations", "f32"}).contains("precision")) << "nothing is rounded";
+}
+
 TEST(Cli, InspectJson) {
   const Outcome run = paro_with({"inspect", CliFiles::model(), "--json", "--tensors"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
@@ -284,6 +322,8 @@ TEST(Cli, BenchJson) {
   }
   EXPECT_GT(document["memory"]["ratio"].get<double>(), 0.0);
   EXPECT_EQ(document["default_bodies"], 0);
+  EXPECT_EQ(document["default_bodies_by_operation"],
+            (Json{{"linears", 0}, {"attend", 0}, {"gated_mlp", 0}, {"norm_linears", 0}, {"norm_gated_mlp", 0}}));
   for (const char* phase : {"prefill", "decode"}) {
     for (const Json& point : document[phase]) {
       double share = 0.0;

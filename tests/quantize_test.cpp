@@ -110,6 +110,47 @@ TEST_F(Quantize, RoundToNearestIsTheFormatsOwn) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "rtn/.paro-work"));
 }
 
+// The rounded head is kept beside packed weights, and for a full-precision model on its own.
+TEST_F(Quantize, RoundedHeadsAreKeptPrepared) {
+  quantize(options("rtn", Method::kRtn));
+  const std::vector<std::string> text = {words(20, 2)};
+  for (const char* name : {"rtn", "source"}) {
+    for (const HeadBits bits : {HeadBits::k4, HeadBits::k8}) {
+      const std::string folder = name + std::string(bits == HeadBits::k4 ? "-4" : "-8");
+      EngineOptions options = {.cpu = {.threads = 1}, .head_bits = bits};
+      const auto logits = [&] {
+        const auto engine = Engine::load((folder_ / name).string(), options);
+        Sequence sequence(*engine);
+        const auto found = sequence.feed(eval_ids(*engine, text));
+        return std::vector<float>(found.begin(), found.end());
+      };
+      const std::vector<float> without = logits();
+      options.prepared = {.folder = folder_ / folder, .min_bytes = 0};
+      const auto files = [&] {
+        return std::distance(std::filesystem::directory_iterator(options.prepared.folder), {});
+      };
+      EXPECT_EQ(logits(), without) << folder;
+      ASSERT_EQ(files(), 1) << folder;
+      const auto file = std::filesystem::directory_iterator(options.prepared.folder)->path();
+      EXPECT_EQ(logits(), without) << folder << ": mapped";
+      // The head's codes are what the second load reads: with other ones there the logits change.
+      std::string content = read_file(file);
+      const Json table = parse_json(content.substr(content.rfind("{\"")), "table");
+      const std::string section = std::string("model.embed_tokens") + (bits == HeadBits::k4 ? ".int4" : ".int8");
+      ASSERT_TRUE(table.contains(section)) << folder;
+      content.replace(table[section][0].get<size_t>(), table[section][1].get<size_t>(),
+                      std::string(table[section][1].get<size_t>(), '\x11'));
+      write_file(file, content);
+      EXPECT_NE(logits(), without) << folder;
+    }
+  }
+  // Full precision as stored: there is nothing to prepare.
+  EngineOptions plain = {.cpu = {.threads = 1}};
+  plain.prepared = {.folder = folder_ / "none", .min_bytes = 0};
+  Engine::load((folder_ / "source").string(), plain);
+  EXPECT_FALSE(std::filesystem::exists(plain.prepared.folder));
+}
+
 TEST_F(Quantize, EachStepOfTheMethodBringsTheModelCloser) {
   quantize(options("rtn", Method::kRtn));
   QuantizeOptions uncorrected = options("uncorrected", Method::kGptq);

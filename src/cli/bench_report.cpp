@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,22 @@ Json profile_json(const SpeedPoint& point) {
                     {"share_of_time", op.seconds / point.profiled_seconds}});
   }
   return {{"seconds", point.profiled_seconds}, {"steps", point.measured}, {"operations", std::move(list)}};
+}
+
+int64_t total(const CoarseOpCounts& counts) { return std::accumulate(counts.begin(), counts.end(), int64_t{0}); }
+
+Json default_bodies_json(const CoarseOpCounts& counts) {
+  Json result = Json::object();
+  for (size_t i = 0; i < counts.size(); ++i) result[std::string(kCoarseOpNames[i])] = counts[i];
+  return result;
+}
+
+/// "default bodies: linears 0, attend 2, ..."
+std::string default_bodies_text(const CoarseOpCounts& counts) {
+  std::string list;
+  for (size_t i = 0; i < counts.size(); ++i)
+    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", kCoarseOpNames[i], counts[i]);
+  return fmt::format("\ndefault bodies: {}\n", list);
 }
 
 Json points_json(const std::vector<SpeedPoint>& points, const char* size) {
@@ -106,13 +123,17 @@ std::string bench_text(const BenchSubject& subject, const SpeedReport& report) {
       "memory: {:.2f} GB now, {:.2f} GB at most; weights {:.2f} GB, KV cache {:.2f} GB: {:.2f} times these\n\n",
       subject.model, subject.isa, subject.threads, report.machine.read_gb_per_s, report.machine.int8_gmac_per_s,
       report.machine.f32_gflop_per_s, gigabytes(report.cost.weight_bytes),
-      static_cast<double>(report.cost.kv_bytes) / 1e3, subject.default_bodies, gigabytes(memory.resident),
+      static_cast<double>(report.cost.kv_bytes) / 1e3, total(subject.default_bodies), gigabytes(memory.resident),
       gigabytes(memory.peak), gigabytes(memory.weights), gigabytes(memory.kv), memory.ratio());
   text += fmt::format("{:<20}{:>12}{:>12}{:>10}{:>10}{:>10}{:>11}\n", "", "tokens/s", "ms", "least", "most", "measured",
                       "of limit");
   text += points_text("prefill ", report.prefill);
   text += points_text("decode at ", report.decode);
   text += left_out_text(report, subject.context_length);
+  const auto profiled = [](const SpeedPoint& point) { return !point.profile.empty(); };
+  if (std::any_of(report.prefill.begin(), report.prefill.end(), profiled) ||
+      std::any_of(report.decode.begin(), report.decode.end(), profiled))
+    text += default_bodies_text(subject.default_bodies);
   // The others are in the JSON.
   if (!report.prefill.empty() && !report.prefill.front().profile.empty()) {
     const SpeedPoint& point = largest(report.prefill);
@@ -150,7 +171,8 @@ Json bench_json(const BenchSubject& subject, const SpeedReport& report) {
             {"kv_bytes", memory.kv},
             {"scratch_bytes", memory.scratch},
             {"ratio", memory.ratio()}}},
-          {"default_bodies", subject.default_bodies}};
+          {"default_bodies", total(subject.default_bodies)},
+          {"default_bodies_by_operation", default_bodies_json(subject.default_bodies)}};
 }
 
 }  // namespace paro::cli

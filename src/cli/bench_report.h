@@ -17,7 +17,7 @@ struct BenchSubject {
   std::string head_bits;
   int kv_bits = 16;
   int64_t context_length = 0;
-  int64_t default_bodies = 0;  // of coarse operations, taken by the op set since it was made
+  CoarseOpCounts default_bodies = {};  // taken by the op set since it was made
 };
 
 std::string bench_text(const BenchSubject& subject, const SpeedReport& report);

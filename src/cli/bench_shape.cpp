@@ -24,10 +24,10 @@ std::unique_ptr<Engine> random_engine(const std::string& shape, const std::strin
   int64_t shown = 0;
   auto model = Model::load(config, *weights, *make_cpu_weight_factory(config.quantization),
                            [&](int64_t done, int64_t) { progress.advance(done - std::exchange(shown, done)); });
-  std::shared_ptr<Ops> ops = make_cpu_ops(options.cpu);
-  prepare_head(*model, options, *ops);
-  return std::make_unique<Engine>(std::move(checkpoint), std::move(model), std::move(ops), nullptr, nullptr,
-                                  options.kv_bits);
+  auto engine = std::make_unique<Engine>(std::move(checkpoint), std::move(model), make_cpu_ops(options.cpu), nullptr,
+                                         nullptr, options.kv_bits);
+  engine->prepare_head(options);
+  return engine;
 }
 
 }  // namespace paro::cli

@@ -1,6 +1,12 @@
 // paro eval: tasks that measure a model. One function per task; the measures themselves are in runtime/evaluate.h.
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
@@ -16,8 +22,11 @@ struct Flags {
   std::vector<std::string> texts;
   std::string teacher;
   EvalOptions options;
+  std::optional<std::string> precision_tokens;
   bool json = false;
 };
+
+constexpr int64_t kPrecisionWindows = 2;
 
 const std::vector<std::string> kTasks = {"perplexity", "kl"};
 
@@ -36,11 +45,56 @@ void finish(const PerplexityResult& result) {
   if (result.cancelled) throw Interrupted{fmt::format("{} windows were done", result.windows)};
 }
 
+/// The first tokens on which precisions are compared, at most; 0: none.
+int64_t precision_tokens(const Flags& flags) {
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+  if (!flags.precision_tokens) return kPrecisionWindows * flags.options.window;
+  const std::string& text = *flags.precision_tokens;
+  if (text == "all") return kAll;
+  int64_t tokens = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tokens);
+  if (error != std::errc() || end != text.data() + text.size() || tokens < 0)
+    fail_usage("--precision-tokens: expected a number of tokens or \"all\", found \"{}\"", text);
+  if (tokens > 0 && tokens < flags.options.window)
+    fail_usage("--precision-tokens {}: less than one window of {}", tokens, flags.options.window);
+  return tokens;
+}
+
+/// "8-bit head": what runs in less than full precision.
+std::string precision_label(const Flags& flags, const std::string& what) {
+  const PrecisionFlags& precision = flags.model.precision;
+  if (what == "activations") return precision.activations + " activations";
+  if (what == "head") return (precision.head_bits == "4" ? "4" : "8") + std::string("-bit head");
+  return fmt::format("{}-bit KV cache", precision.kv_bits);
+}
+
+/// What the precision of everything but the weights costs: into `result` and `text`.
+void report_precision(const Flags& flags, const PrecisionResult& precision, Json& result, std::string& text) {
+  const int64_t tokens = precision.windows * flags.options.window;
+  Json json = {{"tokens", tokens}, {"seconds", precision.seconds}, {"kl_weights", precision.weights_kl}};
+  text += fmt::format("of it, on the first {} tokens:\n  {:<20}  {:.5f} nats\n", tokens, "weights alone",
+                      precision.weights_kl);
+  for (const PrecisionLoss& loss : precision.losses) {
+    const std::string label = precision_label(flags, loss.what);
+    json[loss.what] = {{"what", label}, {"kl_added", loss.kl}, {"share", loss.share ? Json(*loss.share) : Json()}};
+    text += fmt::format("  {:<20} {:+.5f} nats", label, loss.kl);
+    text += loss.share ? fmt::format(" ({:.1f} % of the weights')\n", 100.0 * *loss.share) : std::string("\n");
+    if (loss.what == "activations" && loss.share && *loss.share > kActivationShareLimit) {
+      log_warning("{} add {:.1f} % to the KL of the weights, more than {:.0f} %: --activations f16 avoids it", label,
+                  100.0 * *loss.share, 100.0 * kActivationShareLimit);
+    }
+  }
+  result["precision"] = std::move(json);
+}
+
 int run(Flags& flags, const CommonFlags& common) {
   const bool kl = std::find(flags.tasks.begin(), flags.tasks.end(), "kl") != flags.tasks.end();
   if (kl && flags.teacher.empty()) fail_usage("--task kl: --teacher MODEL is needed: the model to compare with");
   if (!kl && !flags.teacher.empty()) fail_usage("--teacher: only --task kl uses one");
-  const EngineOptions options = flags.model.engine_options(common);
+  if (!kl && flags.precision_tokens) fail_usage("--precision-tokens: only --task kl uses it");
+  const int64_t compared = precision_tokens(flags);
+  EngineOptions options = flags.model.engine_options(common);
+  options.keep_stored_head = compared > 0;
   const std::unique_ptr<Engine> engine = Engine::load(flags.model.model, options);
   std::unique_ptr<Engine> teacher;
   if (kl) {
@@ -80,6 +134,13 @@ int run(Flags& flags, const CommonFlags& common) {
         "same top token    {:.2f} %\n",
         k.teacher_perplexity, k.student.perplexity / k.teacher_perplexity, k.kl_mean, k.kl_p99,
         100.0 * k.top1_agreement);
+    if (compared > 0 && !engine->config().quantization.method.empty()) {
+      EvalOptions first = flags.options;
+      first.limit_tokens = first.limit_tokens > 0 ? std::min(first.limit_tokens, compared) : compared;
+      const PrecisionResult precision = evaluate_precision(*engine, *teacher, ids, first);
+      if (precision.cancelled) throw Interrupted{"precisions were being compared"};
+      if (!precision.losses.empty()) report_precision(flags, precision, result, text);
+    }
   } else {
     perplexity(evaluate_perplexity(*engine, ids, flags.options));
   }
@@ -115,6 +176,10 @@ Command eval_command() {
             app.add_option("--limit-tokens", flags->options.limit_tokens, "only the first N tokens (0: all)")
                 ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
                 ->capture_default_str();
+            app.add_option(
+                "--precision-tokens", flags->precision_tokens,
+                "with kl: the first tokens on which what int8 activations, a rounded head and an 8-bit cache "
+                "add is measured: N, all, or 0 for not; default: two windows");
             app.add_flag("--json", flags->json, "one JSON document");
             return [flags, &common] { return run(*flags, common); };
           }};

@@ -9,12 +9,15 @@
 namespace paro::cli {
 
 void PrecisionFlags::add(CLI::App& app) {
-  app.add_option("--activations", activations, "int8 (fast) or f32 (exact), in products with 4-bit weights")
-      ->check(CLI::IsMember({"int8", "f32"}))
+  app.add_option("--activations", activations,
+                 "in products with 4-bit weights: int8 (fast), f16 (rounded once, exact products) or f32 (exact)")
+      ->check(CLI::IsMember({"int8", "f16", "f32"}))
       ->capture_default_str();
-  app.add_option("--head-bits", head_bits,
-                 "of the output head: 16 (as stored), 8, or auto (8 for a quantized model with int8 activations)")
-      ->check(CLI::IsMember({"auto", "8", "16"}))
+  app.add_option(
+         "--head-bits", head_bits,
+         "of the output head: 16 (as stored), 8, 4 (loses quality that shows), or auto (8 for a quantized model "
+         "with int8 activations)")
+      ->check(CLI::IsMember({"auto", "4", "8", "16"}))
       ->capture_default_str();
   app.add_option("--kv-bits", kv_bits,
                  "of cached keys and values: 16 (f16), or 8 (half the memory, faster far into a text)")
@@ -25,8 +28,13 @@ void PrecisionFlags::add(CLI::App& app) {
 }
 
 void PrecisionFlags::apply(EngineOptions& options) const {
-  options.cpu.activations = activations == "f32" ? Activations::kF32 : Activations::kInt8;
-  options.head_bits = head_bits == "8" ? HeadBits::k8 : head_bits == "16" ? HeadBits::k16 : HeadBits::kAuto;
+  options.cpu.activations = activations == "f32"   ? Activations::kF32
+                            : activations == "f16" ? Activations::kF16
+                                                   : Activations::kInt8;
+  options.head_bits = head_bits == "4"    ? HeadBits::k4
+                      : head_bits == "8"  ? HeadBits::k8
+                      : head_bits == "16" ? HeadBits::k16
+                                          : HeadBits::kAuto;
   options.kv_bits = kv_bits == 8 ? KvBits::k8 : KvBits::k16;
   if (!no_prepared_cache) options.prepared = PreparedOptions::from_environment();
 }

@@ -29,8 +29,8 @@ void check_batch(const ModelConfig& config, const Batch& batch) {
 }
 
 /// Final norm and head of every row of x.
-Tensor project(const Model& model, Ops& ops, Tensor x) {
-  return ops.linear(ops.rms_norm(x, *model.final_norm, static_cast<float>(model.config.norm_eps)), *model.head);
+Tensor project(const Model& model, Ops& ops, Tensor x, const Linear& head) {
+  return ops.linear(ops.rms_norm(x, *model.final_norm, static_cast<float>(model.config.norm_eps)), head);
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ std::unique_ptr<Model> Model::load(const ModelConfig& config, const WeightSource
   return model;
 }
 
-Tensor Model::logits(Ops& ops, Tensor x, std::span<const int64_t> rows) const {
-  return project(*this, ops, ops.gather_rows(x, rows));
+Tensor Model::logits(Ops& ops, Tensor x, std::span<const int64_t> rows, const Linear* other_head) const {
+  return project(*this, ops, ops.gather_rows(x, rows), other_head != nullptr ? *other_head : *head);
 }
 
 Tensor Model::forward(Ops& ops, const Batch& batch, std::span<const int64_t> logit_rows) const {
@@ -85,7 +85,7 @@ Tensor Model::forward(Ops& ops, const Batch& batch, std::span<const int64_t> log
   if (!logit_rows.empty()) {
     x = ops.gather_rows(x, logit_rows);
     if (!all_rows) layers.back()->mlp_block(ops, x, batch);
-    result = project(*this, ops, x);
+    result = project(*this, ops, x, *head);
   }
   for (const Segment& segment : batch.segments) segment.cache->length = segment.start + segment.rows;
   return result;

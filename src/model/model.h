@@ -46,8 +46,8 @@ class Model {
 
   /// Hidden states after the embedding: out [rows, dim].
   void embed(Ops& ops, const Batch& batch, Tensor out) const { ops.embed(*embedding, batch.ids, out); }
-  /// Logits [n, vocab] of the given rows of the last layer's output x.
-  Tensor logits(Ops& ops, Tensor x, std::span<const int64_t> rows) const;
+  /// Logits [n, vocab] of the given rows of the last layer's output x; by another head where one is given.
+  Tensor logits(Ops& ops, Tensor x, std::span<const int64_t> rows, const Linear* other_head = nullptr) const;
   /// embed, all layers and logits of the given rows; appends to the caches (their `length` is advanced).
   /// The result lives in the op set until the caller's enclosing scope ends.
   Tensor forward(Ops& ops, const Batch& batch, std::span<const int64_t> logit_rows) const;

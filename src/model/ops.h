@@ -2,8 +2,10 @@
 // have a default body made of primitives (that body is their meaning) which a fast backend overrides.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "model/linear.h"
 #include "model/rope.h"
@@ -61,6 +63,14 @@ struct Norm {
   float eps = 0.0f;
 };
 
+/// Those of Ops with a default body.
+enum class CoarseOp { kLinears, kAttend, kGatedMlp, kNormLinears, kNormGatedMlp };
+constexpr std::array<std::string_view, 5> kCoarseOpNames = {"linears", "attend", "gated_mlp", "norm_linears",
+                                                            "norm_gated_mlp"};
+static_assert(kCoarseOpNames.size() == static_cast<size_t>(CoarseOp::kNormGatedMlp) + 1);
+/// For each of them, in the order of kCoarseOpNames.
+using CoarseOpCounts = std::array<int64_t, kCoarseOpNames.size()>;
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -106,11 +116,12 @@ class Ops {
   virtual Tensor norm_gated_mlp(Tensor x, const Tensor* y, const Norm& norm, const Linear& gate, const Linear& up,
                                 const Linear& down);
 
-  /// Default bodies of coarse operations taken since the op set was made: a fast backend should report 0.
-  int64_t default_bodies() const { return default_bodies_; }
+  /// Default bodies of coarse operations taken since the op set was made: a fast backend should report zeros.
+  const CoarseOpCounts& default_bodies() const { return default_bodies_; }
 
  private:
-  int64_t default_bodies_ = 0;
+  void count_default_body(CoarseOp op) { ++default_bodies_[static_cast<size_t>(op)]; }
+  CoarseOpCounts default_bodies_ = {};
 };
 
 /// begin_scope / end_scope by lifetime.

@@ -20,6 +20,7 @@ namespace paro {
 /// How activations enter a product with quantized weights.
 enum class Activations {
   kInt8,  // dynamic, per row and group, after the rotation: the fast path
+  kF16,   // rounded once, after the rotation; beyond 65504 the largest f16
   kF32,   // exact
 };
 
@@ -85,5 +86,9 @@ std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t 
 /// A dense linear with its weights rounded to 8 bits, one scale for each output (absolute maximum / 127). Null when
 /// `linear` has no more than 8 bits already. Meant for the output head, whose bytes a 4-bit model reads for each token.
 std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool, PreparedCache* prepared = nullptr);
+constexpr int64_t kRoundedInt4Group = 32;
+/// The same with 4 bits in groups of kRoundedInt4Group inputs (a multiple of which `linear.in` must be), each with the
+/// range of least squared error.
+std::unique_ptr<CpuLinear> rounded_to_int4(const Linear& linear, ThreadPool& pool, PreparedCache* prepared = nullptr);
 
 }  // namespace paro

@@ -135,6 +135,67 @@ TEST(Paro4Linear, Int8ResultsAreTheSameBitsForAnyThreadsRowsAndInstructionSet) {
   }
 }
 
+TEST(Paro4Linear, F16ActivationsAreTheF32OnesRoundedOnce) {
+  Arena arena;
+  ThreadPool pool(2);
+  const int64_t g = 64, in = 5 * g, out = 40;
+  for (const auto& rotation : {make_rotation(in, g, 2), identity_rotation(in, g)}) {
+    const Paro4Weight weight = quantize_rtn(random_floats(out * in, 1).data(), out, in, g, rotation);
+    const auto linear = make_paro4_linear(weight);
+    const std::vector<float> w = dequantize_paro4_rotated(weight);
+    for (int64_t rows : {1, 3, 18}) {
+      const std::vector<float> x = random_floats(rows * in, 4);
+      for (Isa isa : supported_isas()) {
+        const ArenaScope scope(arena);
+        const CpuContext f32{pool, arena, isa, Activations::kF32}, f16{pool, arena, isa, Activations::kF16};
+        const PreparedInput exact = linear->prepare(f32, x.data(), rows);
+        const PreparedInput rounded = linear->prepare(f16, x.data(), rows);
+        for (int64_t i = 0; i < rows * in; ++i)
+          ASSERT_EQ(rounded.x[i], f16_to_f32(f32_to_f16(exact.x[i]))) << i << " " << isa_name(isa);
+        std::vector<float> y32(static_cast<size_t>(rows * out)), y16(y32.size());
+        linear->multiply(f32, exact, y32.data());
+        linear->multiply(f16, rounded, y16.data());
+        EXPECT_NE(y16, y32);
+        for (int64_t k = 0; k < rows * out; ++k) {
+          // Half a unit of f16 (subnormals: 2^-25) for each input, and what `in` sums in f32 lose in both products.
+          double bound = 0.0;
+          for (int64_t i = 0; i < in; ++i) {
+            const double a = std::abs(exact.x[k / out * in + i]),
+                         b = std::abs(w[static_cast<size_t>(k % out * in + i)]);
+            bound += a * b * (0x1p-11 + 2.0 * static_cast<double>(in) * 0x1p-24) + b * 0x1p-25;
+          }
+          ASSERT_NEAR(y16[static_cast<size_t>(k)], y32[static_cast<size_t>(k)], bound) << isa_name(isa);
+        }
+      }
+    }
+  }
+}
+
+TEST(Paro4Linear, F16ActivationsStayFiniteAndKeepWhatIsNot) {
+  Arena arena;
+  ThreadPool pool(1);
+  const int64_t in = 64;
+  const auto linear =
+      make_paro4_linear(quantize_rtn(random_floats(8 * in, 1).data(), 8, in, 32, identity_rotation(in, 32)));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> x(static_cast<size_t>(in));
+  x[0] = 65520.0f;  // would round to infinity
+  x[1] = -3e38f;
+  x[2] = -kInfinity;
+  x[3] = std::numeric_limits<float>::quiet_NaN();
+  x[4] = 65503.0f;
+  x[5] = 1e-9f;
+  for (Isa isa : supported_isas()) {
+    const PreparedInput input = linear->prepare({pool, arena, isa, Activations::kF16}, x.data(), 1);
+    EXPECT_EQ(input.x[0], 65504.0f);
+    EXPECT_EQ(input.x[1], -65504.0f);
+    EXPECT_EQ(input.x[2], -kInfinity);
+    EXPECT_TRUE(std::isnan(input.x[3]));
+    EXPECT_EQ(input.x[4], 65504.0f);
+    EXPECT_EQ(input.x[5], 0.0f);
+  }
+}
+
 TEST(Paro4Linear, EqualRotationsPrepareOnce) {
   const auto make = [](uint32_t seed, int64_t out) {
     return make_paro4_linear(quantize_rtn(random_floats(out * 64, 9).data(), out, 64, 32, make_rotation(64, 32, seed)));
@@ -235,11 +296,67 @@ TEST(RoundedToInt8, IsWithinHalfAStepOfTheWeight) {
   }
   EXPECT_EQ(rounded_to_int8(*rounded, pool), nullptr) << "has 8 bits already";
 
+  EXPECT_EQ(rounded_to_int4(*make_paro4_linear(quantize_rtn(w.data(), 64, 64, 32, identity_rotation(64, 32))), pool),
+            nullptr)
+      << "has 4 bits already";
+
   w[0] = std::numeric_limits<float>::quiet_NaN();
   const auto broken = rounded_to_int8(*make_dense_linear(w, out, in, {}), pool);
   const std::vector<float> y = run(*broken, {pool, arena}, random_floats(in, 8));
   EXPECT_TRUE(std::isnan(y[0]));
   EXPECT_TRUE(std::isfinite(y[1]));
+}
+
+TEST(RoundedToInt4, IsNoWorseThanTheWholeRangeInAnyGroup) {
+  ThreadPool pool(2);
+  Arena arena;
+  const int64_t out = 533, in = 96, g = kRoundedInt4Group;  // more than one range of outputs, the last tile not full
+  std::vector<float> w = random_floats(out * in, 5);
+  for (float& v : w) v = v * v * v;  // long tails: a smaller range is better
+  const std::vector<float> bias = random_floats(out, 6);
+  std::fill_n(w.begin() + 3 * in, in, 0.0f);
+  const auto dense = make_dense_linear(w, out, in, bias);
+  const auto rounded = rounded_to_int4(*dense, pool);
+  ASSERT_NE(rounded, nullptr);
+  const std::vector<float> values = rounded->dequantize();
+  const std::vector<float> whole =
+      dequantize_paro4_rotated(quantize_rtn(w.data(), out, in, g, identity_rotation(in, g)));
+  double total = 0.0, whole_total = 0.0;
+  for (size_t group = 0; group < w.size(); group += static_cast<size_t>(g)) {
+    double error = 0.0, whole_error = 0.0;
+    for (size_t i = group; i < group + static_cast<size_t>(g); ++i) {
+      error += std::pow(static_cast<double>(values[i]) - w[i], 2);
+      whole_error += std::pow(static_cast<double>(whole[i]) - w[i], 2);
+    }
+    EXPECT_LE(error, whole_error * (1.0 + 1e-5) + 1e-12) << group;
+    total += error;
+    whole_total += whole_error;
+  }
+  EXPECT_LT(total, 0.9 * whole_total);
+  for (int64_t rows : {1, 5, 40}) {
+    const std::vector<float> x = random_floats(rows * in, 7);
+    expect_product(*rounded, x, bias, run(*rounded, {pool, arena, active_isa(), Activations::kF32}, x), 1e-5);
+    expect_product(*rounded, x, bias, run(*rounded, {pool, arena, active_isa(), Activations::kInt8}, x), 1e-2);
+  }
+  EXPECT_EQ(rounded_to_int4(*rounded, pool), nullptr) << "has 4 bits already";
+  EXPECT_EQ(rounded_to_int4(*rounded_to_int8(*dense, pool), pool), nullptr) << "has 8 bits";
+}
+
+TEST(RoundedToInt4, KeepsAGridThatFitsAndWhatIsNotFinite) {
+  ThreadPool pool(2);
+  Arena arena;
+  const int64_t out = 16, in = 64;
+  std::vector<float> w(static_cast<size_t>(out * in));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = (static_cast<float>(i % 16) - 5.0f) * 0.25f;
+  EXPECT_EQ(rounded_to_int4(*make_dense_linear(w, out, in, {}), pool)->dequantize(), w);
+
+  w[0] = std::numeric_limits<float>::infinity();
+  const auto broken = rounded_to_int4(*make_dense_linear(w, out, in, {}), pool);
+  for (Activations activations : {Activations::kInt8, Activations::kF32}) {
+    const std::vector<float> y = run(*broken, {pool, arena, active_isa(), activations}, random_floats(in, 8));
+    EXPECT_TRUE(std::isnan(y[0]));
+    EXPECT_TRUE(std::isfinite(y[1]));
+  }
 }
 
 }  // namespace

@@ -56,6 +56,13 @@ std::vector<int32_t> find_eos(const Checkpoint& checkpoint, const ModelConfig& c
   return ids;
 }
 
+/// What kAuto means for this model.
+HeadBits head_bits_of(const ModelConfig& config, const EngineOptions& options) {
+  if (options.head_bits != HeadBits::kAuto) return options.head_bits;
+  const bool fast = !config.quantization.method.empty() && options.cpu.activations == Activations::kInt8;
+  return fast ? HeadBits::k8 : HeadBits::k16;
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptions& options) {
@@ -69,7 +76,8 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
   }
   std::shared_ptr<Ops> ops = options.ops != nullptr ? options.ops : std::shared_ptr<Ops>(make_cpu_ops(options.cpu));
   std::unique_ptr<PreparedCache> prepared;
-  if (!options.prepared.folder.empty() && !config.quantization.method.empty()) {
+  const HeadBits head_bits = head_bits_of(config, options);
+  if (!options.prepared.folder.empty() && (!config.quantization.method.empty() || head_bits != HeadBits::k16)) {
     std::string key = prepared_key(checkpoint.weights->files(), kPackedInt4Layout);
     prepared = std::make_unique<PreparedCache>(options.prepared, std::move(key), kPackedInt4Layout);
   }
@@ -85,23 +93,28 @@ std::unique_ptr<Engine> Engine::load(const std::string& model, const EngineOptio
     progress->advance(done - std::exchange(shown, done));
   });
   progress.reset();
-  const std::string head_weight = loaded->head->name + ".weight";
-  if (prepare_head(*loaded, options, *ops, prepared.get())) checkpoint.weights->was_read(head_weight);
   auto engine = std::make_unique<Engine>(std::move(checkpoint), std::move(loaded), std::move(ops), std::move(tokenizer),
                                          std::move(chat_template), options.kv_bits);
+  const std::string head_weight = engine->model().head->name + ".weight";
+  if (engine->prepare_head(options, prepared.get())) engine->checkpoint().weights->was_read(head_weight);
   engine->prepared_ = std::move(prepared);
   if (engine->prepared_) engine->prepared_->save();
   return engine;
 }
 
-bool prepare_head(Model& model, const EngineOptions& options, Ops& ops, PreparedCache* prepared) {
-  const bool quantized = !model.config.quantization.method.empty();
-  const bool round = options.head_bits == HeadBits::kAuto ? quantized && options.cpu.activations == Activations::kInt8
-                                                          : options.head_bits == HeadBits::k8;
-  if (!round) return false;
-  auto head = rounded_to_int8(*model.head, thread_pool_of(ops), prepared);
+bool Engine::prepare_head(const EngineOptions& options, PreparedCache* prepared) {
+  const HeadBits bits = head_bits_of(config(), options);
+  if (bits == HeadBits::k16) return false;
+  ThreadPool& pool = thread_pool_of(*ops_);
+  if (bits == HeadBits::k4 && model_->head->in % kRoundedInt4Group != 0) {
+    fail_input("{}: a head of 4 bits needs a multiple of {} inputs, found {}", checkpoint_.name, kRoundedInt4Group,
+               model_->head->in);
+  }
+  auto head = bits == HeadBits::k4 ? rounded_to_int4(*model_->head, pool, prepared)
+                                   : rounded_to_int8(*model_->head, pool, prepared);
   if (head == nullptr) return false;
-  model.head = std::move(head);
+  if (options.keep_stored_head) stored_head_ = std::move(model_->head);
+  model_->head = std::move(head);
   return true;
 }
 

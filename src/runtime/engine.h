@@ -22,6 +22,7 @@ namespace paro {
 /// model reads, and 8 bits with a scale for each output cost no quality that can be measured beside 4-bit weights.
 enum class HeadBits {
   kAuto,  // 8 for a quantized model with int8 activations, else as stored
+  k4,     // groups of 32; costs quality that shows (docs/benchmarks.md)
   k8,
   k16,  // as stored
 };
@@ -32,8 +33,9 @@ struct EngineOptions {
   PreparedOptions prepared;  // where packed weights are kept for the next start; by default nowhere
   bool tokenizer = true;     // false: ids only
   HeadBits head_bits = HeadBits::kAuto;
-  KvBits kv_bits = KvBits::k16;  // of the sequences' caches
-  std::shared_ptr<Ops> ops;      // of another engine, to share its threads; null: own ones from `cpu`
+  bool keep_stored_head = false;  // beside a rounded one: Engine::stored_head()
+  KvBits kv_bits = KvBits::k16;   // of the sequences' caches
+  std::shared_ptr<Ops> ops;       // of another engine, to share its threads; null: own ones from `cpu`
 };
 
 class Engine {
@@ -61,6 +63,11 @@ class Engine {
   /// tokens.
   const std::vector<int32_t>& eos_ids() const { return eos_ids_; }
   bool is_eos(int32_t id) const;
+  /// Rounds the model's head as `options` say; true when that was done. Engine::load does it. Error{kInput} when the
+  /// head's shape does not allow it.
+  bool prepare_head(const EngineOptions& options, PreparedCache* prepared = nullptr);
+  /// The head before it was rounded; null when it was not, or EngineOptions did not ask to keep it.
+  const Linear* stored_head() const { return stored_head_.get(); }
   /// The sampling settings of generation_config.json, `fallback` where it says nothing.
   SamplingParams sampling_defaults(const SamplingParams& fallback) const;
   /// Ids inside the vocabulary, else Error{kInput}.
@@ -70,15 +77,13 @@ class Engine {
   Checkpoint checkpoint_;
   std::shared_ptr<Ops> ops_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<Linear> stored_head_;
   std::unique_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<const ChatTemplate> chat_template_;
   std::vector<int32_t> eos_ids_;
   KvBits kv_bits_;
   std::unique_ptr<PreparedCache> prepared_;  // last, so that it goes first: it may still be writing the weights
 };
-
-/// Rounds the head of a loaded model as `options` say; true when that was done.
-bool prepare_head(Model& model, const EngineOptions& options, Ops& ops, PreparedCache* prepared = nullptr);
 
 /// Rows of one prefill step: long enough for the kernels, short enough that a cancel is noticed.
 constexpr int64_t kPrefillRows = 512;

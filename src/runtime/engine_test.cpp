@@ -15,12 +15,13 @@
 namespace paro {
 namespace {
 
-std::unique_ptr<Engine> small_engine(RandomFormat format = RandomFormat::kDense, KvBits kv_bits = KvBits::k16) {
+std::unique_ptr<Engine> small_engine(RandomFormat format = RandomFormat::kDense, KvBits kv_bits = KvBits::k16,
+                                     int64_t dim = 128) {
   Checkpoint checkpoint;
   checkpoint.name = "small";
   checkpoint.config = random_shape_config("smollm2-135m", format);
   checkpoint.config["num_hidden_layers"] = 2;
-  checkpoint.config["hidden_size"] = 128;
+  checkpoint.config["hidden_size"] = dim;
   checkpoint.config["head_dim"] = 32;
   checkpoint.config["num_attention_heads"] = 4;
   checkpoint.config["num_key_value_heads"] = 2;
@@ -157,6 +158,87 @@ TEST(Evaluate, BadWindowsAndTextsAreErrors) {
   EXPECT_THROW(evaluate_perplexity(*engine, ids, {.window = 1}), Error);
   EXPECT_THROW(evaluate_perplexity(*engine, ids, {.window = 4096}), Error);
   EXPECT_THROW(evaluate_perplexity(*engine, std::vector<int32_t>{1, 9999}, {.window = 2}), Error);
+}
+
+TEST(Engine, RoundsItsHeadAsAsked) {
+  const auto bytes = [](HeadBits bits, Activations activations, RandomFormat format) {
+    const auto engine = small_engine(format);
+    const int64_t before = model_cost(*engine).weight_bytes;
+    const bool rounded = engine->prepare_head({.cpu = {.activations = activations}, .head_bits = bits});
+    const int64_t saved = before - model_cost(*engine).weight_bytes;
+    EXPECT_EQ(rounded, saved > 0);
+    EXPECT_EQ(engine->stored_head(), nullptr) << "not asked to keep it";
+    return 2 * 512 * 128 - saved;
+  };
+  // 4 bits, and a scale in f16 with a zero point for each 32; a byte for each input that says where it goes: nowhere.
+  const int64_t k4 = 512 * 128 / 2 + 512 * 128 / 32 * 5 / 2 + 128, k8 = 512 * 128 + 512 * 4, k16 = 512 * 128 * 2;
+  EXPECT_EQ(bytes(HeadBits::k4, Activations::kInt8, RandomFormat::kParo4), k4);
+  EXPECT_EQ(bytes(HeadBits::k4, Activations::kF16, RandomFormat::kDense), k4);
+  EXPECT_EQ(bytes(HeadBits::k8, Activations::kF32, RandomFormat::kDense), k8);
+  EXPECT_EQ(bytes(HeadBits::kAuto, Activations::kInt8, RandomFormat::kParo4), k8);
+  EXPECT_EQ(bytes(HeadBits::kAuto, Activations::kF16, RandomFormat::kParo4), k16);
+  EXPECT_EQ(bytes(HeadBits::kAuto, Activations::kInt8, RandomFormat::kDense), k16);
+  EXPECT_EQ(bytes(HeadBits::k16, Activations::kInt8, RandomFormat::kParo4), k16);
+
+  const auto narrow = small_engine(RandomFormat::kDense, KvBits::k16, 120);
+  try {
+    narrow->prepare_head({.head_bits = HeadBits::k4});
+    ADD_FAILURE() << "120 inputs are not groups of 32";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "small: a head of 4 bits needs a multiple of 32 inputs, found 120");
+  }
+  EXPECT_TRUE(narrow->prepare_head({.head_bits = HeadBits::k8}));
+}
+
+// What each precision adds, one after another, leads from the KL of the weights to the KL of the model as it runs.
+TEST(Evaluate, PrecisionsAddUpToTheWholeDivergence) {
+  const auto teacher = small_engine(RandomFormat::kDense);
+  const std::vector<int32_t> ids = random_ids(300, 4);
+  const EvalOptions options = {.window = 100};
+  const auto student = small_engine(RandomFormat::kParo4, KvBits::k8);
+  student->prepare_head({.head_bits = HeadBits::k4, .keep_stored_head = true});
+  ASSERT_NE(student->stored_head(), nullptr);
+  const PrecisionResult result = evaluate_precision(*student, *teacher, ids, options);
+  EXPECT_EQ(activations_of(student->ops()), Activations::kInt8) << "as before";
+  EXPECT_EQ(result.positions, 300);
+
+  const auto exact = small_engine(RandomFormat::kParo4);
+  set_activations(exact->ops(), Activations::kF32);
+  const double weights = evaluate_kl(*exact, *teacher, ids, options).kl_mean;
+  EXPECT_DOUBLE_EQ(result.weights_kl, weights);
+  set_activations(exact->ops(), Activations::kInt8);
+  const double with_int8 = evaluate_kl(*exact, *teacher, ids, options).kl_mean;
+  ASSERT_EQ(result.losses.size(), 3u);
+  EXPECT_EQ(result.losses[0].what, "activations");
+  EXPECT_NEAR(result.losses[0].kl, with_int8 - weights, 1e-12);
+  EXPECT_NEAR(result.losses[0].share.value(), with_int8 / weights - 1.0, 1e-9);
+  EXPECT_EQ(result.losses[1].what, "head");
+  EXPECT_EQ(result.losses[2].what, "kv_cache");
+  double sum = result.weights_kl;
+  for (const PrecisionLoss& loss : result.losses) {
+    EXPECT_NE(loss.kl, 0.0) << loss.what;
+    sum += loss.kl;
+  }
+  EXPECT_NEAR(sum, evaluate_kl(*student, *teacher, ids, options).kl_mean, 1e-12);
+}
+
+TEST(Evaluate, OnlyPrecisionsThatDifferAreCompared) {
+  const std::vector<int32_t> ids = random_ids(100, 4);
+  const EvalOptions options = {.window = 50};
+  const auto student = small_engine(RandomFormat::kParo4);
+  // Its own teacher: the weights add nothing, so that there is nothing to take shares of.
+  const PrecisionResult own = evaluate_precision(*student, *student, ids, options);
+  EXPECT_EQ(own.weights_kl, 0.0);
+  ASSERT_EQ(own.losses.size(), 1u);
+  EXPECT_EQ(own.losses[0].what, "activations");
+  EXPECT_GT(own.losses[0].kl, 0.0);
+  EXPECT_FALSE(own.losses[0].share.has_value());
+  set_activations(student->ops(), Activations::kF16);
+  const double f16 = evaluate_precision(*student, *student, ids, options).losses.at(0).kl;
+  EXPECT_GT(f16, 0.0);
+  EXPECT_LT(f16, 0.01 * own.losses[0].kl) << "11 bits against 7: errors 16 times smaller, squared";
+  set_activations(student->ops(), Activations::kF32);
+  EXPECT_TRUE(evaluate_precision(*student, *student, ids, options).losses.empty());
 }
 
 TEST(Measure, CountsWhatAModelReads) {

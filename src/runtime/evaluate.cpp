@@ -20,11 +20,39 @@ constexpr int64_t kStepRows = 2048;
 // Rows of logits at a time: 256 x 150,000 x 4 bytes = 150 MB.
 constexpr int64_t kLogitRows = 256;
 
+/// How a model is run; its weights are the same in every way.
+struct RunPrecision {
+  Activations activations = Activations::kF32;
+  const Linear* head = nullptr;  // instead of the model's own
+  KvBits kv_bits = KvBits::k16;
+};
+
+RunPrecision as_loaded(const Engine& engine) { return {activations_of(engine.ops()), nullptr, engine.kv_bits()}; }
+/// The best there is.
+RunPrecision exact(const Engine& engine) { return {Activations::kF32, engine.stored_head(), KvBits::k16}; }
+
+/// Sets the activations of an op set for as long as it lives.
+class ActivationsScope {
+ public:
+  ActivationsScope(Ops& ops, Activations activations) : ops_(ops), before_(activations_of(ops)) {
+    set_activations(ops, activations);
+  }
+  ~ActivationsScope() { set_activations(ops_, before_); }
+  ActivationsScope(const ActivationsScope&) = delete;
+  ActivationsScope& operator=(const ActivationsScope&) = delete;
+
+ private:
+  Ops& ops_;
+  Activations before_;
+};
+
 /// Runs windows through a model and hands out logits part by part.
 class WindowRunner {
  public:
-  WindowRunner(const Engine& engine, int64_t window, int64_t windows_per_step) : engine_(engine), window_(window) {
-    for (int64_t i = 0; i < windows_per_step; ++i) caches_.push_back(engine.make_cache(window));
+  WindowRunner(const Engine& engine, const RunPrecision& precision, int64_t window, int64_t windows_per_step)
+      : engine_(engine), precision_(precision), window_(window) {
+    for (int64_t i = 0; i < windows_per_step; ++i)
+      caches_.push_back(make_cpu_cache(engine.config(), window, precision.kv_bits));
   }
 
   /// The last layer's output [ids.size(), dim] of whole windows; lives in the caller's scope.
@@ -35,6 +63,7 @@ class WindowRunner {
       segments_.push_back({caches_[i].get(), 0, window_});
     }
     Ops& ops = engine_.ops();
+    const ActivationsScope activations(ops, precision_.activations);
     const Model& model = engine_.model();
     const Batch batch = {ids, segments_};
     const Tensor x = ops.make(batch.rows(), model.config.dim);
@@ -50,11 +79,13 @@ class WindowRunner {
   Tensor logits(Tensor x, int64_t begin, int64_t count) {
     rows_.resize(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) rows_[static_cast<size_t>(i)] = begin + i;
-    return engine_.model().logits(engine_.ops(), x, rows_);
+    const ActivationsScope activations(engine_.ops(), precision_.activations);
+    return engine_.model().logits(engine_.ops(), x, rows_, precision_.head);
   }
 
  private:
   const Engine& engine_;
+  RunPrecision precision_;
   int64_t window_;
   std::vector<std::unique_ptr<KvCache>> caches_;
   std::vector<Segment> segments_;
@@ -86,10 +117,13 @@ void require_finite(const RowSum& sum, const Engine& engine) {
   }
 }
 
+/// One student, in one or more precisions, beside its teacher.
 class Evaluation {
  public:
-  Evaluation(const Engine& student, const Engine* teacher, std::span<const int32_t> ids, const EvalOptions& options)
+  Evaluation(const Engine& student, std::span<const RunPrecision> precisions, const Engine* teacher,
+             std::span<const int32_t> ids, const EvalOptions& options)
       : student_(student),
+        precisions_(precisions.begin(), precisions.end()),
         teacher_(teacher),
         options_(options),
         window_(options.window),
@@ -110,24 +144,28 @@ class Evaluation {
     ids_ = ids.first(static_cast<size_t>(windows_ * window_));
   }
 
-  Totals run() {
+  /// One for each precision.
+  std::vector<Totals> run() {
     const int64_t per_step = std::min(windows_, std::max<int64_t>(1, kStepRows / window_));
-    WindowRunner student(student_, window_, per_step);
+    std::vector<std::unique_ptr<WindowRunner>> students;
+    for (const RunPrecision& precision : precisions_)
+      students.push_back(std::make_unique<WindowRunner>(student_, precision, window_, per_step));
     std::unique_ptr<WindowRunner> teacher;
-    if (teacher_ != nullptr) teacher = std::make_unique<WindowRunner>(*teacher_, window_, per_step);
-    Progress progress("evaluating", windows_);
-    Totals totals;
+    if (teacher_ != nullptr) teacher = std::make_unique<WindowRunner>(*teacher_, exact(*teacher_), window_, per_step);
+    Progress progress(students.size() == 1 ? "evaluating" : "comparing precisions", windows_);
+    std::vector<Totals> totals(students.size());
     for (int64_t at = 0; at < windows_; at += per_step) {
       if (options_.cancel != nullptr && *options_.cancel) {
-        totals.cancelled = true;
+        for (Totals& t : totals) t.cancelled = true;
         break;
       }
       const int64_t count = std::min(per_step, windows_ - at);
-      step(ids_.subspan(static_cast<size_t>(at * window_), static_cast<size_t>(count * window_)), student,
+      step(ids_.subspan(static_cast<size_t>(at * window_), static_cast<size_t>(count * window_)), students,
            teacher.get(), totals);
-      totals.windows += count;
-      progress.advance(count, "perplexity " + fmt::format("{:.4f}", std::exp(totals.student_loss /
-                                                                             static_cast<double>(totals.scored))));
+      for (Totals& t : totals) t.windows += count;
+      const Totals& last = totals.back();
+      progress.advance(
+          count, fmt::format("perplexity {:.4f}", std::exp(last.student_loss / static_cast<double>(last.scored))));
     }
     return totals;
   }
@@ -141,22 +179,25 @@ class Evaluation {
     }
   }
 
-  void step(std::span<const int32_t> ids, WindowRunner& student, WindowRunner* teacher, Totals& totals) {
+  void step(std::span<const int32_t> ids, std::span<const std::unique_ptr<WindowRunner>> students,
+            WindowRunner* teacher, std::span<Totals> totals) {
     const OpsScope scope(student_.ops());
     std::unique_ptr<OpsScope> teacher_scope;
     if (teacher != nullptr && &teacher_->ops() != &student_.ops()) {
       teacher_scope = std::make_unique<OpsScope>(teacher_->ops());
     }
-    const Tensor x = student.hidden(ids);
+    std::vector<Tensor> x;
+    for (const auto& student : students) x.push_back(student->hidden(ids));
     const Tensor y = teacher != nullptr ? teacher->hidden(ids) : Tensor{};
     const auto rows = static_cast<int64_t>(ids.size());
     for (int64_t begin = 0; begin < rows; begin += kLogitRows) {
       const int64_t count = std::min(kLogitRows, rows - begin);
-      const OpsScope part(student_.ops());
       const OpsScope teacher_part(teacher != nullptr ? teacher_->ops() : student_.ops());
-      const Tensor s = student.logits(x, begin, count);
       const Tensor t = teacher != nullptr ? teacher->logits(y, begin, count) : Tensor{};
-      score(ids, begin, count, s.f32(), t.f32(), totals);
+      for (size_t i = 0; i < students.size(); ++i) {
+        const OpsScope part(student_.ops());
+        score(ids, begin, count, students[i]->logits(x[i], begin, count).f32(), t.f32(), totals[i]);
+      }
     }
   }
 
@@ -199,6 +240,7 @@ class Evaluation {
   }
 
   const Engine& student_;
+  std::vector<RunPrecision> precisions_;
   const Engine* teacher_;
   const EvalOptions& options_;
   std::span<const int32_t> ids_;
@@ -236,14 +278,16 @@ std::vector<int32_t> eval_ids(const Engine& engine, std::span<const std::string>
 
 PerplexityResult evaluate_perplexity(const Engine& engine, std::span<const int32_t> ids, const EvalOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const Totals totals = Evaluation(engine, nullptr, ids, options).run();
+  const RunPrecision precision = as_loaded(engine);
+  const Totals totals = Evaluation(engine, {&precision, 1}, nullptr, ids, options).run().front();
   return perplexity_of(totals, totals.student_loss, seconds_since(start));
 }
 
 KlResult evaluate_kl(const Engine& student, const Engine& teacher, std::span<const int32_t> ids,
                      const EvalOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  Totals totals = Evaluation(student, &teacher, ids, options).run();
+  const RunPrecision precision = as_loaded(student);
+  Totals totals = Evaluation(student, {&precision, 1}, &teacher, ids, options).run().front();
   KlResult result;
   result.student = perplexity_of(totals, totals.student_loss, seconds_since(start));
   result.teacher_perplexity = perplexity_of(totals, totals.teacher_loss, 0.0).perplexity;
@@ -254,6 +298,39 @@ KlResult evaluate_kl(const Engine& student, const Engine& teacher, std::span<con
   const auto at = static_cast<int64_t>(0.99 * static_cast<double>(result.positions - 1));
   std::nth_element(totals.kls.begin(), totals.kls.begin() + at, totals.kls.end());
   result.kl_p99 = static_cast<double>(totals.kls[static_cast<size_t>(at)]);
+  return result;
+}
+
+PrecisionResult evaluate_precision(const Engine& student, const Engine& teacher, std::span<const int32_t> ids,
+                                   const EvalOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const RunPrecision loaded = as_loaded(student);
+  std::vector<RunPrecision> precisions = {exact(student)};
+  std::vector<PrecisionLoss> losses;
+  const auto change = [&](std::string what, auto RunPrecision::*part) {
+    if (precisions.back().*part == loaded.*part) return;
+    precisions.push_back(precisions.back());
+    precisions.back().*part = loaded.*part;
+    losses.push_back({std::move(what)});
+  };
+  change("activations", &RunPrecision::activations);
+  change("head", &RunPrecision::head);
+  change("kv_cache", &RunPrecision::kv_bits);
+  PrecisionResult result;
+  if (losses.empty()) return result;
+  const std::vector<Totals> totals = Evaluation(student, precisions, &teacher, ids, options).run();
+  result.windows = totals.front().windows;
+  result.positions = static_cast<int64_t>(totals.front().kls.size());
+  result.cancelled = totals.front().cancelled;
+  result.seconds = seconds_since(start);
+  if (result.positions == 0) return result;
+  const auto kl = [&](size_t i) { return totals[i].kl / static_cast<double>(result.positions); };
+  result.weights_kl = kl(0);
+  for (size_t i = 0; i < losses.size(); ++i) {
+    losses[i].kl = kl(i + 1) - kl(i);
+    if (result.weights_kl > 0.0) losses[i].share = losses[i].kl / result.weights_kl;
+  }
+  result.losses = std::move(losses);
   return result;
 }
 

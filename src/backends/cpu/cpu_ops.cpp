@@ -93,6 +93,8 @@ class CpuOps : public Ops {
   Profiler& profiler() { return profiler_; }
   const Profiler& profiler() const { return profiler_; }
   const Arena& arena() const { return arena_; }
+  CpuContext& context() { return context_; }
+  const CpuContext& context() const { return context_; }
   ThreadPool& pool() { return pool_; }
 
  private:
@@ -391,6 +393,8 @@ std::unique_ptr<Ops> make_cpu_ops(const CpuOptions& options) { return std::make_
 std::vector<OpProfile> profile_of(const Ops& ops) { return cpu_ops(ops).profiler().operations(); }
 void reset_profile(Ops& ops) { cpu_ops(ops).profiler().reset(); }
 int64_t arena_bytes(const Ops& ops) { return static_cast<int64_t>(cpu_ops(ops).arena().capacity()); }
+void set_activations(Ops& ops, Activations activations) { cpu_ops(ops).context().activations = activations; }
+Activations activations_of(const Ops& ops) { return cpu_ops(ops).context().activations; }
 ThreadPool& thread_pool_of(Ops& ops) { return cpu_ops(ops).pool(); }
 
 }  // namespace paro

@@ -52,6 +52,9 @@ std::vector<OpProfile> profile_of(const Ops& ops);
 void reset_profile(Ops& ops);
 /// Scratch memory reserved so far.
 int64_t arena_bytes(const Ops& ops);
+/// How activations enter products from now on: the same weights serve them all.
+void set_activations(Ops& ops, Activations activations);
+Activations activations_of(const Ops& ops);
 /// The pool its operations run on (between steps others may use it), its size the number of threads.
 ThreadPool& thread_pool_of(Ops& ops);
 

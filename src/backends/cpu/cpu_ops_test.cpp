@@ -119,9 +119,10 @@ TEST(CpuOps, AttendEqualsItsDefaultBody) {
       for (const std::vector<int64_t>& rows :
            {std::vector<int64_t>{40, 0, 1}, {1, 3, 300}, {1, 1, 1}, {5, 0, 2}, {0, 64, 1}}) {
         const auto a = fused.step(*ops, rows, spec);
-        EXPECT_EQ(ops->default_bodies(), 0);
+        EXPECT_EQ(ops->default_bodies(), CoarseOpCounts{});
         auto other = make_cpu_ops({1});
         const auto b = plain.step(*other, rows, spec, true);
+        EXPECT_EQ(other->default_bodies(), (CoarseOpCounts{0, 1, 0, 0}));
         EXPECT_EQ(a, b);
       }
     }

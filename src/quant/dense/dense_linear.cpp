@@ -136,7 +136,7 @@ class DenseLinear : public CpuLinear {
     return linear;
   }
 
-  int64_t bits() const { return 8 * dtype_size(view_.dtype); }
+  DenseParts parts() const { return {&weight_.view, &bias_}; }
 
  private:
   std::unique_ptr<DenseLinear> int8_linear(const std::byte* codes, std::shared_ptr<const void> owner,
@@ -172,9 +172,15 @@ std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const s
   return linear;
 }
 
-std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool, PreparedCache* prepared) {
+std::optional<DenseParts> dense_parts(const Linear& linear) {
   const auto* dense = dynamic_cast<const DenseLinear*>(&linear);
-  return dense != nullptr && dense->bits() > 8 ? dense->rounded_to_int8(pool, prepared) : nullptr;
+  if (dense == nullptr || dense->parts().weight->dtype == DType::kI8) return std::nullopt;
+  return dense->parts();
+}
+
+std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& pool, PreparedCache* prepared) {
+  if (!dense_parts(linear)) return nullptr;
+  return dynamic_cast<const DenseLinear&>(linear).rounded_to_int8(pool, prepared);
 }
 
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,

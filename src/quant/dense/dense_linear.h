@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/tensor.h"
 #include "quant/cpu_linear.h"
 
 namespace paro {
@@ -12,5 +14,13 @@ namespace paro {
 /// Reads `name.weight` (kept mapped) and, when `bias`, `name.bias`.
 std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const std::string& name, int64_t out,
                                              int64_t in, bool bias);
+
+/// What a dense linear of 16 bits or more is made of; it lives as long as the linear.
+struct DenseParts {
+  const TensorView* weight;        // [out, in]
+  const std::vector<float>* bias;  // [out] or empty
+};
+/// Nothing for any other linear.
+std::optional<DenseParts> dense_parts(const Linear& linear);
 
 }  // namespace paro

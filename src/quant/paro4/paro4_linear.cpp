@@ -1,12 +1,16 @@
 #include "quant/paro4/paro4_linear.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/convert/convert.h"
 #include "kernels/dense/dense.h"
 #include "kernels/int4/int4.h"
 #include "kernels/rotate/rotate.h"
+#include "kernels/variants.h"
 #include "quant/paro4/rotation_cache.h"
 
 namespace paro {
@@ -24,6 +28,23 @@ constexpr int64_t kMostLanes = 16;
 // Channels of a row computed at a time: with 16 rows as much as the first-level cache holds.
 constexpr int64_t kComputedChannels = 512;
 
+// x = x rounded to f16, n values. What is finite stays so: activations of a few tokens come near the end of f16.
+void round_to_f16(const ConvertKernels& convert, float* x, int64_t n) {
+  constexpr int64_t kPiece = 256;
+  constexpr float kLargest = 65504.0f;
+  uint16_t half[kPiece];
+  for (int64_t begin = 0; begin < n; begin += kPiece) {
+    const int64_t count = std::min(kPiece, n - begin);
+    float* piece = x + begin;
+    for (int64_t i = 0; i < count; ++i) {
+      const float clamped = std::clamp(piece[i], -kLargest, kLargest);
+      piece[i] = std::abs(piece[i]) <= std::numeric_limits<float>::max() ? clamped : piece[i];
+    }
+    convert.f32_to_f16(piece, count, half);
+    convert.f16_to_f32(half, count, piece);
+  }
+}
+
 class Paro4Linear : public CpuLinear {
  public:
   explicit Paro4Linear(PackedParo4 weight)
@@ -40,7 +61,7 @@ class Paro4Linear : public CpuLinear {
   }
 
   PreparedInput prepare(const CpuContext& context, const LinearInput& input, int64_t rows) const override {
-    if (context.activations == Activations::kF32) return prepare_f32(context, input, rows);
+    if (context.activations != Activations::kInt8) return prepare_floats(context, input, rows);
     const int64_t groups = packed_.groups();
     Int8Rows out_rows;
     out_rows.rows = rows;
@@ -94,16 +115,22 @@ class Paro4Linear : public CpuLinear {
   }
 
  private:
-  PreparedInput prepare_f32(const CpuContext& context, const LinearInput& input, int64_t rows) const {
+  PreparedInput prepare_floats(const CpuContext& context, const LinearInput& input, int64_t rows) const {
     PreparedInput prepared;
     prepared.rows = rows;
     prepared.x = computed_rows(context, input, rows, in);
     const RotationTables& tables = rotation_->tables;
-    if (tables.identity()) return prepared;
+    const bool round = context.activations == Activations::kF16;
+    if (tables.identity() && !round) return prepared;
     auto* y = context.arena.array<float>(rows * in);
     const RotateKernels& kernels = rotate_kernels(context.isa);
-    for_each_item(context, packed_.groups(), rows * in,
-                  [&](int64_t begin, int64_t end) { kernels.rotate(tables, prepared.x, rows, begin, end, y); });
+    const ConvertKernels& convert = variant_for(convert_variants(), context.isa);
+    for_each_item(context, packed_.groups(), rows * in, [&](int64_t begin, int64_t end) {
+      kernels.rotate(tables, prepared.x, rows, begin, end, y);
+      const int64_t first = begin * packed_.group_size;
+      const int64_t count = (end - begin) * packed_.group_size;
+      for (int64_t r = 0; round && r < rows; ++r) round_to_f16(convert, y + r * in + first, count);
+    });
     prepared.x = y;
     return prepared;
   }
