@@ -148,8 +148,8 @@ TEST(Paro4Linear, F16ActivationsAreTheF32OnesRoundedOnce) {
       for (Isa isa : supported_isas()) {
         const ArenaScope scope(arena);
         const CpuContext f32{pool, arena, isa, Activations::kF32}, f16{pool, arena, isa, Activations::kF16};
-        const PreparedInput exact = linear->prepare(f32, x.data(), rows);
-        const PreparedInput rounded = linear->prepare(f16, x.data(), rows);
+        const PreparedInput exact = linear->prepare(f32, {x.data()}, rows);
+        const PreparedInput rounded = linear->prepare(f16, {x.data()}, rows);
         for (int64_t i = 0; i < rows * in; ++i)
           ASSERT_EQ(rounded.x[i], f16_to_f32(f32_to_f16(exact.x[i]))) << i << " " << isa_name(isa);
         std::vector<float> y32(static_cast<size_t>(rows * out)), y16(y32.size());
@@ -186,7 +186,7 @@ TEST(Paro4Linear, F16ActivationsStayFiniteAndKeepWhatIsNot) {
   x[4] = 65503.0f;
   x[5] = 1e-9f;
   for (Isa isa : supported_isas()) {
-    const PreparedInput input = linear->prepare({pool, arena, isa, Activations::kF16}, x.data(), 1);
+    const PreparedInput input = linear->prepare({pool, arena, isa, Activations::kF16}, {x.data()}, 1);
     EXPECT_EQ(input.x[0], 65504.0f);
     EXPECT_EQ(input.x[1], -65504.0f);
     EXPECT_EQ(input.x[2], -kInfinity);
