@@ -9,12 +9,6 @@
 
 namespace paro::calib {
 
-/// The two halves of a layer; sets first_set (inputs) and first_set + 1 (the output linear).
-struct LayerPipeline::Block {
-  int first_set;
-  void (DecoderLayer::*run)(Ops&, Tensor, const Batch&) const;
-};
-
 struct LayerPipeline::Layers {
   std::unique_ptr<DecoderLayer> full;
   std::unique_ptr<DecoderLayer> quantized;
@@ -41,7 +35,7 @@ bool fits_into_memory(int64_t bytes) {
 }  // namespace
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Ops& ops, Streams& streams)
+                             const Rope& rope, Ops& ops, Streams& streams, std::vector<bool> online)
     : options_(options),
       config_(config),
       source_(source),
@@ -49,19 +43,9 @@ LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& 
       ops_(ops),
       streams_(streams),
       pool_(thread_pool_of(ops)),
-      quantizer_(options, pool_) {
-  for (const std::string& pattern : options.skip) {
-    try {
-      skip_.emplace_back(pattern);
-    } catch (const std::regex_error& error) {
-      fail_usage("--skip '{}': not a regular expression: {}", pattern, error.what());
-    }
-  }
-}
-
-bool LayerPipeline::skipped(const std::string& name) const {
-  return std::any_of(skip_.begin(), skip_.end(), [&](const std::regex& e) { return std::regex_search(name, e); });
-}
+      quantizer_(options, pool_),
+      online_(std::move(online)),
+      skipped_(options.skip) {}
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
@@ -81,18 +65,10 @@ LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
   return layers;
 }
 
-namespace {
-
-constexpr int kAttentionSets = 0;
-constexpr int kMlpSets = 2;
-
-}  // namespace
-
 QuantizedLayer LayerPipeline::quantize(int64_t index) {
   Layers layers = load(index);
   QuantizedLayer result;
-  for (const Block& block :
-       {Block{kAttentionSets, &DecoderLayer::attention_block}, Block{kMlpSets, &DecoderLayer::mlp_block}}) {
+  for (const Block& block : kLayerBlocks) {
     quantize_inputs(layers, block, index, result);
     quantize_outputs(layers, block, index, result);
   }
@@ -101,8 +77,7 @@ QuantizedLayer LayerPipeline::quantize(int64_t index) {
 
 void LayerPipeline::replay(int64_t index, const std::vector<NamedWeight>& weights) {
   Layers layers = load(index);
-  for (const Block& block :
-       {Block{kAttentionSets, &DecoderLayer::attention_block}, Block{kMlpSets, &DecoderLayer::mlp_block}}) {
+  for (const Block& block : kLayerBlocks) {
     install(layers.slots, block.first_set, weights);
     advance_to_last(layers, block, nullptr);
     install(layers.slots, block.first_set + 1, weights);
@@ -223,7 +198,7 @@ void LayerPipeline::advance_last(Layers& layers, const Block& block) {
 std::vector<SetMember> LayerPipeline::members(const std::vector<LinearSlot>& slots, int set) const {
   std::vector<SetMember> result;
   for (const LinearSlot& slot : slots) {
-    if (slot.set != set || skipped(slot.name)) continue;
+    if (slot.set != set || skipped_(slot.name)) continue;
     const Linear& linear = **slot.weight;
     result.push_back({slot.name, linear.out, weight_of(linear), bias_of(source_, slot.name)});
   }
@@ -234,7 +209,8 @@ void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> m
                                CrossMoment cross, uint64_t stream, QuantizedLayer& result) {
   SetReport report;
   for (const SetMember& member : members) report.linears.push_back(member.name);
-  QuantizedSet quantized = quantizer_.quantize(std::move(members), statistics, cross, stream);
+  QuantizedSet quantized =
+      quantizer_.quantize(std::move(members), statistics, cross, stream, online_.at(static_cast<size_t>(set)));
   report.losses = quantized.losses;
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)

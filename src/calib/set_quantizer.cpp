@@ -52,12 +52,12 @@ SetQuantizer::SetQuantizer(const QuantizeOptions& options, ThreadPool& pool)
     : options_(options), pool_(pool), kernels_(kernels_for(active_isa())) {}
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Statistics* statistics, CrossMoment cross,
-                                    uint64_t stream) const {
+                                    uint64_t stream, bool online) const {
   QuantizedSet result;
   const int64_t in = static_cast<int64_t>(members.front().weight.size()) / members.front().out;
   if (statistics == nullptr) {
-    const auto rotation = stored_rotation(make_pairs(PairKind::kRandom, in, options_.group_size, 0, stream),
-                                          std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
+    const auto rotation =
+        stored_rotation(idle_pairs(in, options_.group_size, 0), std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
     double loss = 0.0;
     double energy = 0.0;
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, nullptr, loss, energy));
@@ -75,14 +75,15 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Statis
   for (const SetMember& member : members) all.push_back(&member);
   double loss = 0.0;
   double energy = 0.0;
-  if (options_.share_rotations || options_.rotations == 0) {
-    const auto rotation = fit(all, rtn_losses, h, stream, result.losses);
+  const PairRounds pairs = pairs_for(in, stream, online);
+  if (options_.share_rotations || pairs.used_rounds == 0) {
+    const auto rotation = fit(all, rtn_losses, h, pairs, result.losses);
     rotate_second_moment(*rotation, h, pool_);
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, &h, loss, energy));
   } else {
     double fit_sum = 0.0;
     for (size_t i = 0; i < members.size(); ++i) {
-      const auto rotation = fit({all[i]}, {rtn_losses[i]}, h, stream, result.losses);
+      const auto rotation = fit({all[i]}, {rtn_losses[i]}, h, pairs, result.losses);
       fit_sum += result.losses.fit;
       SquareMatrix rotated = h;
       rotate_second_moment(*rotation, rotated, pool_);
@@ -106,6 +107,12 @@ void SetQuantizer::correct(std::vector<SetMember>& members, const Statistics& st
                                      : excess_from_outputs(member.weight.data(), member.out, h, moment, pool_);
     member.weight = corrected_weight(member.weight.data(), member.out, h, std::move(excess), kCorrectionDamping, pool_);
   }
+}
+
+PairRounds SetQuantizer::pairs_for(int64_t in, uint64_t stream, bool online) const {
+  return online ? make_pairs(options_.pairs, in, options_.group_size, options_.rotations,
+                             options_.seed * 0x9e3779b97f4a7c15ull + stream)
+                : idle_pairs(in, options_.group_size, options_.rotations);
 }
 
 double SetQuantizer::rtn_loss(const SetMember& member, const std::vector<float>& h) const {
@@ -138,9 +145,7 @@ double SetQuantizer::rtn_loss(const SetMember& member, const std::vector<float>&
 
 std::shared_ptr<const PairRotation> SetQuantizer::fit(const std::vector<const SetMember*>& members,
                                                       const std::vector<double>& rtn_losses, const SquareMatrix& h,
-                                                      uint64_t stream, SetLosses& losses) const {
-  const PairRounds pairs = make_pairs(options_.pairs, h.n, options_.group_size, options_.rotations,
-                                      options_.seed * 0x9e3779b97f4a7c15ull + stream);
+                                                      const PairRounds& pairs, SetLosses& losses) const {
   if (pairs.used_rounds == 0) {
     losses.fit = 1.0;
     return stored_rotation(pairs, std::vector<float>(static_cast<size_t>(pairs.rounds * h.n / 2), 0.0f));

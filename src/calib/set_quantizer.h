@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 #include "calib/numeric/kernels.h"
+#include "calib/numeric/pairs.h"
 #include "calib/numeric/statistics.h"
 #include "calib/options.h"
 #include "quant/paro4/format.h"
@@ -43,15 +44,17 @@ class SetQuantizer {
   SetQuantizer(const QuantizeOptions& options, ThreadPool& pool);
 
   /// `statistics` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
+  /// Without `online` all angles stay 0.
   QuantizedSet quantize(std::vector<SetMember> members, const Statistics* statistics, CrossMoment cross,
-                        uint64_t stream) const;
+                        uint64_t stream, bool online) const;
 
  private:
   void correct(std::vector<SetMember>& members, const Statistics& statistics, CrossMoment cross,
                const SquareMatrix& h) const;
   std::shared_ptr<const PairRotation> fit(const std::vector<const SetMember*>& members,
-                                          const std::vector<double>& rtn_losses, const SquareMatrix& h, uint64_t stream,
-                                          SetLosses& losses) const;
+                                          const std::vector<double>& rtn_losses, const SquareMatrix& h,
+                                          const PairRounds& pairs, SetLosses& losses) const;
+  PairRounds pairs_for(int64_t in, uint64_t stream, bool online) const;
   double rtn_loss(const SetMember& member, const std::vector<float>& h) const;
   Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SquareMatrix* h,
                     double& loss, double& energy) const;

@@ -23,5 +23,7 @@ struct PairRounds {
 /// No rounds at all still gives one unused round, as a file of the public format has at least one.
 /// `seed` decides the random matchings: equal arguments give equal pairs.
 PairRounds make_pairs(PairKind kind, int64_t in, int64_t group_size, int64_t rounds, uint64_t seed);
+/// As many rounds, none of them used.
+PairRounds idle_pairs(int64_t in, int64_t group_size, int64_t rounds);
 
 }  // namespace paro::calib
