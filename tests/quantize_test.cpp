@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -72,6 +73,9 @@ TEST_F(Quantize, VariantsAreWrittenAndVerified) {
   variants.push_back(options("butterfly"));
   variants.back().pairs = PairKind::kButterfly;
   variants.back().rotations = 8;
+  variants.push_back(options("magnitude"));
+  variants.back().pairs = PairKind::kMagnitude;
+  variants.back().pair_fraction = 0.25;
   variants.push_back(options("separate"));
   variants.back().share_rotations = false;
   variants.push_back(options("target"));
@@ -92,6 +96,10 @@ TEST_F(Quantize, VariantsAreWrittenAndVerified) {
     return open_checkpoint_folder(folder_ / folder)
         .weights->load_f32(std::string("model.layers.0.self_attn.") + linear + ".theta");
   };
+  // Four of the sixteen pairs of a round and group.
+  const std::vector<float> few = theta("magnitude", "q_proj");
+  EXPECT_NEAR(static_cast<double>(std::count_if(few.begin(), few.end(), [](float t) { return t != 0.0f; })),
+              static_cast<double>(few.size()) / 4.0, 2.0);
   EXPECT_EQ(theta("butterfly", "q_proj"), theta("butterfly", "v_proj"));
   EXPECT_NE(theta("separate", "q_proj"), theta("separate", "v_proj"));
   // 32 channels have five butterfly rounds; the others stay at angle 0.

@@ -13,7 +13,9 @@ Json QuantizeOptions::settings() const {
   result["correction"] = corrections[static_cast<int>(correction)];
   result["rotations"] = rotations;
   if (rotations > 0) {
-    result["pairs"] = pairs == PairKind::kRandom ? "random" : "butterfly";
+    const char* const kinds[] = {"random", "butterfly", "magnitude"};
+    result["pairs"] = kinds[static_cast<int>(pairs)];
+    if (pair_fraction < 1.0) result["pair_fraction"] = pair_fraction;
     result["share_rotations"] = share_rotations;
   }
   result["sweeps"] = sweeps;

@@ -41,6 +41,7 @@ struct QuantizeOptions {
   int64_t group_size = 128;
   int64_t rotations = 8;  // rounds; 0: none
   PairKind pairs = PairKind::kRandom;
+  double pair_fraction = 1.0;  // of each round's pairs, those that are rotated
   Transform transform = Transform::kOnline;
   bool share_rotations = true;  // one for q, k, v and one for gate, up
   Correction correction = Correction::kFull;

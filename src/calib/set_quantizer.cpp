@@ -1,6 +1,7 @@
 #include "calib/set_quantizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/dtype.h"
@@ -75,14 +76,15 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Statis
   for (const SetMember& member : members) all.push_back(&member);
   double loss = 0.0;
   double energy = 0.0;
-  const PairRounds pairs = pairs_for(in, stream, online);
-  if (options_.share_rotations || pairs.used_rounds == 0) {
+  if (options_.share_rotations || options_.rotations == 0 || !online) {
+    const PairRounds pairs = pairs_for(all, in, stream, online);
     const auto rotation = fit(all, rtn_losses, h, pairs, result.losses);
     rotate_second_moment(*rotation, h, pool_);
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, &h, loss, energy));
   } else {
     double fit_sum = 0.0;
     for (size_t i = 0; i < members.size(); ++i) {
+      const PairRounds pairs = pairs_for({all[i]}, in, stream, online);
       const auto rotation = fit({all[i]}, {rtn_losses[i]}, h, pairs, result.losses);
       fit_sum += result.losses.fit;
       SquareMatrix rotated = h;
@@ -109,10 +111,21 @@ void SetQuantizer::correct(std::vector<SetMember>& members, const Statistics& st
   }
 }
 
-PairRounds SetQuantizer::pairs_for(int64_t in, uint64_t stream, bool online) const {
-  return online ? make_pairs(options_.pairs, in, options_.group_size, options_.rotations,
-                             options_.seed * 0x9e3779b97f4a7c15ull + stream)
-                : idle_pairs(in, options_.group_size, options_.rotations);
+PairRounds SetQuantizer::pairs_for(const std::vector<const SetMember*>& members, int64_t in, uint64_t stream,
+                                   bool online) const {
+  if (!online) return idle_pairs(in, options_.group_size, options_.rotations);
+  std::vector<float> magnitudes(static_cast<size_t>(in));  // of each channel: its largest weight
+  for (const SetMember* member : members)
+    for (size_t i = 0; i < member->weight.size(); ++i) {
+      float& magnitude = magnitudes[i % static_cast<size_t>(in)];
+      magnitude = std::max(magnitude, std::abs(member->weight[i]));
+    }
+  PairRounds pairs = options_.pairs == PairKind::kMagnitude
+                         ? make_magnitude_pairs(magnitudes, options_.group_size, options_.rotations)
+                         : make_pairs(options_.pairs, in, options_.group_size, options_.rotations,
+                                      options_.seed * 0x9e3779b97f4a7c15ull + stream);
+  if (options_.pair_fraction < 1.0) keep_most_different(pairs, magnitudes, options_.pair_fraction);
+  return pairs;
 }
 
 double SetQuantizer::rtn_loss(const SetMember& member, const std::vector<float>& h) const {

@@ -54,7 +54,7 @@ class SetQuantizer {
   std::shared_ptr<const PairRotation> fit(const std::vector<const SetMember*>& members,
                                           const std::vector<double>& rtn_losses, const SquareMatrix& h,
                                           const PairRounds& pairs, SetLosses& losses) const;
-  PairRounds pairs_for(int64_t in, uint64_t stream, bool online) const;
+  PairRounds pairs_for(const std::vector<const SetMember*>& members, int64_t in, uint64_t stream, bool online) const;
   double rtn_loss(const SetMember& member, const std::vector<float>& h) const;
   Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SquareMatrix* h,
                     double& loss, double& energy) const;

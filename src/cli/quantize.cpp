@@ -59,7 +59,9 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   if (flags.method == "gptq") options.method = calib::Method::kGptq;
   // Both are plain rounding in the original basis.
   if (options.method != calib::Method::kParoQuant) options.rotations = 0;
-  options.pairs = flags.pairs == "random" ? calib::PairKind::kRandom : calib::PairKind::kButterfly;
+  options.pairs = flags.pairs == "random"      ? calib::PairKind::kRandom
+                  : flags.pairs == "butterfly" ? calib::PairKind::kButterfly
+                                               : calib::PairKind::kMagnitude;
   options.correction = flags.correction == "full"     ? calib::Correction::kFull
                        : flags.correction == "target" ? calib::Correction::kTarget
                                                       : calib::Correction::kOff;
@@ -126,8 +128,12 @@ Command quantize_command() {
         app.add_option("--rotations", o.rotations, "rounds of pairwise rotations (0: none)")
             ->check(CLI::Range(0, 16))
             ->capture_default_str();
-        app.add_option("--pairs", flags->pairs, "random or butterfly")
-            ->check(CLI::IsMember({"random", "butterfly"}))
+        app.add_option("--pairs", flags->pairs, "random, butterfly, or magnitude (strong channels with weak ones)")
+            ->check(CLI::IsMember({"random", "butterfly", "magnitude"}))
+            ->capture_default_str();
+        app.add_option("--pair-fraction", o.pair_fraction,
+                       "share of each round's pairs that is rotated: those whose largest weights differ most")
+            ->check(CLI::Range(0.01, 1.0))
             ->capture_default_str();
         app.add_option("--share-rotations", flags->share, "one rotation for q, k, v and one for gate, up: on or off")
             ->check(CLI::IsMember({"on", "off"}))
