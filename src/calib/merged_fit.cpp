@@ -19,8 +19,9 @@ namespace {
 
 // Weights kept in memory; of a larger model every so many rows.
 constexpr int64_t kKeptBytes = int64_t{4} << 30;
+// Random streams: the layers' order, R1's start, then the starts of R2, head by head.
+constexpr uint64_t kOrderStream = 0x5230;
 constexpr uint64_t kStartStream = 0x5231;
-constexpr uint64_t kOrderStream = 0x5232;
 
 using Terms = std::vector<RotatedTerm<float>>;
 
@@ -92,6 +93,9 @@ class ResidualProblem {
   void add_set(int64_t layer, int set, const std::vector<Member>& members) {
     if (plan_.reads_residual(members.front().name)) {
       std::vector<float>& x = weights_.emplace_back();
+      int64_t rows = 0;
+      for (const Member& member : members) rows += (member.linear->out + stride_ - 1) / stride_;
+      x.reserve(static_cast<size_t>(rows * dim_));
       for (const Member& member : members) {
         const std::vector<float> w = weight_of(*member.linear);
         for (int64_t row = 0; row < member.linear->out; row += stride_)
@@ -106,6 +110,8 @@ class ResidualProblem {
       const std::vector<double> energy = group_sums(moments_.diagonal(layer, set), group_size_);
       const int64_t in = member.linear->in;
       std::vector<float>& x = weights_.emplace_back();
+      const int64_t kept = (std::ssize(energy) + stride_ - 1) / stride_;
+      x.reserve(static_cast<size_t>(kept * group_size_ * dim_));
       RotatedTerm<float> term{.side = RotatedSide::kOutput};
       for (int64_t group = 0; group < std::ssize(energy); group += stride_) {
         term.energy.push_back(energy[static_cast<size_t>(group)]);
