@@ -15,8 +15,8 @@ namespace paro::calib {
 
 /// Steps and rates: docs/benchmarks.md.
 struct MergedFitOptions {
-  DescentOptions residual{.steps = 300, .learning_rate = 0.012};
-  DescentOptions values{.steps = 150, .learning_rate = 0.03};
+  DescentOptions residual{.steps = 200, .learning_rate = 0.014};
+  DescentOptions values{.steps = 60, .learning_rate = 0.03};
   int64_t steps_per_pass = 8;  // the layers are dealt out to so many steps of R1, then shuffled anew
 };
 

@@ -22,7 +22,7 @@ namespace paro::calib {
 namespace {
 
 // Second moments of so many tokens decide nothing that more would change (docs/benchmarks.md).
-constexpr int64_t kMomentTokens = 8192;
+constexpr int64_t kMomentTokens = 4096;
 constexpr int64_t kCheckedTokens = 64;
 // What remains is f32 rounding, that of embedding and head to F16, and that of other values in an F16 cache.
 constexpr double kMaxOrthogonalityError = 1e-9;
