@@ -4,86 +4,27 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
 #include <thread>
 
 #include "backends/cpu/cpu_ops.h"
-#include "base/error.h"
-#include "base/files.h"
-#include "base/log.h"
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/numeric/random.h"
 #include "calib/self_text.h"
 #include "io/checkpoint.h"
 #include "quant/paro4/rtn.h"
-#include "runtime/evaluate.h"
-#include "tiny_model.h"
+#include "quantize_fixture.h"
 
 namespace paro::calib {
 namespace {
 
 using testing::HasSubstr;
 
-/// Seeded words: enough structure that the inputs of linears correlate.
-std::string words(int64_t count, uint64_t seed) {
-  const char* const list[] = {"the ",   "river ", "and ",    "a ",  "stone ", "turns ", "under ", "light ", "of ",
-                              "seven ", "old ",   "doors. ", "It ", "was ",   "never ", "said, ", "but ",   "then\n"};
-  Random random(seed);
-  std::string text;
-  for (int64_t i = 0; i < count; ++i) text += list[random.below(std::ssize(list))];
-  return text;
-}
-
-class Quantize : public testing::Test {
- protected:
-  Quantize() : level_(log_level()) {
-    set_log_level(LogLevel::kQuiet);
-    write_tiny_model(folder_ / "source", {.layers = 3});
-    write_file(folder_ / "text.txt", words(1500, 1));
-  }
-  ~Quantize() override { set_log_level(level_); }
-
-  QuantizeOptions options(const std::string& output, Method method = Method::kParoQuant) const {
-    QuantizeOptions o;
-    o.model = (folder_ / "source").string();
-    o.output = folder_ / output;
-    o.method = method;
-    o.group_size = 32;
-    o.rotations = method == Method::kParoQuant ? 4 : 0;
-    o.calibration = {folder_ / "text.txt"};
-    o.samples = 8;
-    o.seq_len = 64;
-    o.threads = 2;
-    return o;
-  }
-  std::unique_ptr<Engine> load(const std::string& name) const {
-    return Engine::load((folder_ / name).string(), {.cpu = {.threads = 1, .activations = Activations::kF32}});
-  }
-  double divergence(const std::string& name) const {
-    const auto teacher = load("source");
-    const auto student = load(name);
-    const std::vector<std::string> text = {words(600, 2)};
-    return evaluate_kl(*student, *teacher, eval_ids(*student, text), {.window = 64}).kl_mean;
-  }
-  std::string bytes(const std::string& file) const { return read_file(folder_ / file); }
-
-  /// Expects an Error of this kind whose message holds all of `parts`, and no checkpoint behind it.
-  void expect_error(const QuantizeOptions& o, ErrorKind kind, const std::vector<std::string>& parts) const {
-    try {
-      quantize(o);
-      ADD_FAILURE() << "no error; expected " << parts.front();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), kind) << error.what();
-      for (const std::string& part : parts) EXPECT_THAT(error.what(), HasSubstr(part));
-    }
-  }
-
-  TemporaryFolder folder_;
-  LogLevel level_;
-};
+using Quantize = QuantizeTest;
 
 TEST_F(Quantize, RoundToNearestIsTheFormatsOwn) {
   const Json report = quantize(options("rtn", Method::kRtn));
@@ -175,6 +116,9 @@ TEST_F(Quantize, VariantsAreWrittenAndVerified) {
   variants.push_back(options("butterfly"));
   variants.back().pairs = PairKind::kButterfly;
   variants.back().rotations = 8;
+  variants.push_back(options("magnitude"));
+  variants.back().pairs = PairKind::kMagnitude;
+  variants.back().pair_fraction = 0.25;
   variants.push_back(options("separate"));
   variants.back().share_rotations = false;
   variants.push_back(options("target"));
@@ -195,6 +139,10 @@ TEST_F(Quantize, VariantsAreWrittenAndVerified) {
     return open_checkpoint_folder(folder_ / folder)
         .weights->load_f32(std::string("model.layers.0.self_attn.") + linear + ".theta");
   };
+  // Four of the sixteen pairs of a round and group.
+  const std::vector<float> few = theta("magnitude", "q_proj");
+  EXPECT_NEAR(static_cast<double>(std::count_if(few.begin(), few.end(), [](float t) { return t != 0.0f; })),
+              static_cast<double>(few.size()) / 4.0, 2.0);
   EXPECT_EQ(theta("butterfly", "q_proj"), theta("butterfly", "v_proj"));
   EXPECT_NE(theta("separate", "q_proj"), theta("separate", "v_proj"));
   // 32 channels have five butterfly rounds; the others stay at angle 0.

@@ -115,6 +115,9 @@ class CpuDevice : public Device {
     w->values = calib::weight_of(linear);
     return w;
   }
+  std::vector<float> channel_magnitudes(const WeightMatrix& w) override {
+    return largest_of_channels(cpu(w).values, w.in);
+  }
   void correct(std::span<WeightMatrix* const> weights, const MomentSums& sums, CrossMoment cross, const SecondMoment& h,
                double damping, const std::string& where) override {
     if (cross == CrossMoment::kNone) return;

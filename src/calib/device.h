@@ -92,6 +92,8 @@ class Device {
   virtual std::unique_ptr<SecondMoment> copy_of(const SecondMoment& h) = 0;
   /// A copy of the weight of a linear that `factory` made.
   virtual std::unique_ptr<WeightMatrix> weight_of(const Linear& linear) = 0;
+  /// The largest absolute weight of each input channel, [in].
+  virtual std::vector<float> channel_magnitudes(const WeightMatrix& w) = 0;
   /// Each weight becomes the one whose output comes closest to what is wanted (correction.h).
   virtual void correct(std::span<WeightMatrix* const> weights, const MomentSums& sums, CrossMoment cross,
                        const SecondMoment& h, double damping, const std::string& where) = 0;

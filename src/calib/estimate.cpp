@@ -1,7 +1,9 @@
 // What a run would cost, from counts of operations and the machine's measured arithmetic.
 #include <algorithm>
 
+#include "calib/merged_fit.h"
 #include "calib/quantize.h"
+#include "calib/transform.h"
 #include "io/checkpoint.h"
 #include "model/config.h"
 #include "model/open_checkpoint.h"
@@ -30,10 +32,19 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
     macs += 2.0 * (dim * dim * dim * 2 + q * q * q + ffn * ffn * ffn) / 3.0 + 4.0 * (inputs * dim + outputs * ffn);
     if (options.rotations > 0) macs += 200.0 * static_cast<double>(options.group_size) * 2.0 * (inputs + outputs);
   }
+  const bool merged = options.transform != Transform::kOnline;
   const bool sampled = !rtn && options.calibration.empty();
   const double weights = (inputs + outputs) * static_cast<double>(c.layers);
   double total = macs * static_cast<double>(c.layers);
   if (sampled) total += tokens * (weights + dim * static_cast<double>(c.vocab_size));
+
+  if (merged) {
+    // One stream with second moments, then the steps.
+    const double moments = inputs + outputs + attention + (2 * dim * dim + q * q) / 2.0;
+    total += moments * static_cast<double>(c.layers) *
+             static_cast<double>(transform_windows(options.samples, options.seq_len) * options.seq_len);
+    total += merged_fit_macs(c);
+  }
 
   const double seconds = 2.0 * total / device.measure_rate();
   const double hidden = tokens * dim * 4.0 * (full ? 2.0 : 1.0);
@@ -41,11 +52,12 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);
   const double moments = ffn * ffn * 8.0 * 4.0;
   const double quantized = weights * (0.5 + 20.0 / 8.0 / static_cast<double>(options.group_size));
-  const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings ? 1.0 : 2.0);
+  const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings && !merged ? 1.0 : 2.0);
+  const double memory = std::max(hidden + kept + layer + moments, merged ? merged_fit_bytes(c) : 0.0);
   return {{"settings", options.settings()},
           {"tokens", static_cast<int64_t>(tokens)},
           {"seconds", seconds},
-          {"memory_bytes", static_cast<int64_t>(hidden + kept + layer + moments)},
+          {"memory_bytes", static_cast<int64_t>(memory)},
           {"disk_bytes", static_cast<int64_t>(2.0 * quantized + embeddings)}};
 }
 

@@ -129,6 +129,16 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
       "Reopened after writing: mean KL to the logits of the quantizer's own stream {:.1e} nats with f32 activations, "
       "{:.1e} with int8.\n",
       figures.verify_kl, figures.verify_kl_int8);
+  if (figures.transform.contains("residual_loss"))
+    card += fmt::format(
+        "\nA rotation of the residual stream is merged into the weights: expected rounding error {:.3f} of "
+        "that without.\n",
+        figures.transform["residual_loss"].get<double>());
+  if (figures.transform.contains("values_loss"))
+    card += fmt::format(
+        "\nRotations of the heads' values are merged into v and o: expected rounding error {:.3f} of that "
+        "without.\n",
+        figures.transform["values_loss"].get<double>());
   if (options.method != Method::kRtn)
     card +=
         "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; rotation "

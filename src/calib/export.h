@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "calib/options.h"
 #include "calib/work_folder.h"
 #include "io/checkpoint.h"
@@ -17,6 +18,7 @@ struct ExportedFigures {
   double verify_kl = 0.0;       // mean KL of the reopened checkpoint's logits to the calibration stream's, nats
   double verify_kl_int8 = 0.0;  // the same with int8 activations
   double seconds = 0.0;
+  Json transform;  // null without merged rotations
 };
 
 /// safetensors (quantized linears from the work folder, all else in F16), tokenizer files, generation config. Throws

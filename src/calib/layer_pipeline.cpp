@@ -8,12 +8,6 @@
 
 namespace paro::calib {
 
-/// The two halves of a layer; sets first_set (inputs) and first_set + 1 (the output linear).
-struct LayerPipeline::Block {
-  int first_set;
-  void (DecoderLayer::*run)(Ops&, Tensor, const Batch&) const;
-};
-
 struct LayerPipeline::Layers {
   std::unique_ptr<DecoderLayer> full;
   std::unique_ptr<DecoderLayer> quantized;
@@ -28,7 +22,7 @@ struct LayerPipeline::Layers {
 };
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Device& device, Streams& streams)
+                             const Rope& rope, Device& device, Streams& streams, std::vector<bool> online)
     : options_(options),
       config_(config),
       source_(source),
@@ -36,19 +30,9 @@ LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& 
       device_(device),
       ops_(device.ops()),
       streams_(streams),
-      quantizer_(options, device) {
-  for (const std::string& pattern : options.skip) {
-    try {
-      skip_.emplace_back(pattern);
-    } catch (const std::regex_error& error) {
-      fail_usage("--skip '{}': not a regular expression: {}", pattern, error.what());
-    }
-  }
-}
-
-bool LayerPipeline::skipped(const std::string& name) const {
-  return std::any_of(skip_.begin(), skip_.end(), [&](const std::regex& e) { return std::regex_search(name, e); });
-}
+      quantizer_(options, device),
+      online_(std::move(online)),
+      skipped_(options.skip) {}
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
@@ -62,18 +46,10 @@ LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
   return layers;
 }
 
-namespace {
-
-constexpr int kAttentionSets = 0;
-constexpr int kMlpSets = 2;
-
-}  // namespace
-
 QuantizedLayer LayerPipeline::quantize(int64_t index) {
   Layers layers = load(index);
   QuantizedLayer result;
-  for (const Block& block :
-       {Block{kAttentionSets, &DecoderLayer::attention_block}, Block{kMlpSets, &DecoderLayer::mlp_block}}) {
+  for (const Block& block : kLayerBlocks) {
     quantize_inputs(layers, block, index, result);
     quantize_outputs(layers, block, index, result);
   }
@@ -82,8 +58,7 @@ QuantizedLayer LayerPipeline::quantize(int64_t index) {
 
 void LayerPipeline::replay(int64_t index, const std::vector<NamedWeight>& weights) {
   Layers layers = load(index);
-  for (const Block& block :
-       {Block{kAttentionSets, &DecoderLayer::attention_block}, Block{kMlpSets, &DecoderLayer::mlp_block}}) {
+  for (const Block& block : kLayerBlocks) {
     install(layers.slots, block.first_set, weights);
     advance_to_last(layers, block, nullptr);
     install(layers.slots, block.first_set + 1, weights);
@@ -194,7 +169,7 @@ void LayerPipeline::advance_last(Layers& layers, const Block& block) {
 std::vector<SetMember> LayerPipeline::members(const std::vector<LinearSlot>& slots, int set) const {
   std::vector<SetMember> result;
   for (const LinearSlot& slot : slots) {
-    if (slot.set != set || skipped(slot.name)) continue;
+    if (slot.set != set || skipped_(slot.name)) continue;
     result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(source_, slot.name)});
   }
   return result;
@@ -204,7 +179,8 @@ void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> m
                                CrossMoment cross, uint64_t stream, QuantizedLayer& result) {
   SetReport report;
   for (const SetMember& member : members) report.linears.push_back(member.name);
-  QuantizedSet quantized = quantizer_.quantize(std::move(members), sums, cross, stream);
+  QuantizedSet quantized =
+      quantizer_.quantize(std::move(members), sums, cross, stream, online_.at(static_cast<size_t>(set)));
   report.losses = quantized.losses;
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)

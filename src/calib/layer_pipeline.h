@@ -4,12 +4,13 @@
 
 #include <atomic>
 #include <cstdint>
-#include <regex>
 #include <string>
 #include <vector>
 
 #include "calib/device.h"
+#include "calib/layer_blocks.h"
 #include "calib/set_quantizer.h"
+#include "calib/skip_filter.h"
 #include "calib/streams.h"
 #include "io/weight_source.h"
 #include "model/model.h"
@@ -36,19 +37,18 @@ struct QuantizedLayer {
 
 class LayerPipeline {
  public:
+  /// `online`: by set, whether its input gets a rotation of its own.
   LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, const Rope& rope,
-                Device& device, Streams& streams);
+                Device& device, Streams& streams, std::vector<bool> online);
 
   /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
   QuantizedLayer quantize(int64_t index);
   /// Moves the streams through a layer that an earlier run has finished, exactly as that run did.
   void replay(int64_t index, const std::vector<NamedWeight>& weights);
 
-  bool skipped(const std::string& name) const;
-
  private:
   struct Layers;  // the layer in full precision and as it is being quantized
-  struct Block;
+  using Block = LayerBlock;
 
   Layers load(int64_t index) const;
   void quantize_inputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result);
@@ -72,7 +72,8 @@ class LayerPipeline {
   Ops& ops_;
   Streams& streams_;
   SetQuantizer quantizer_;
-  std::vector<std::regex> skip_;
+  std::vector<bool> online_;
+  SkipFilter skipped_;
   Values kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
 };
 

@@ -8,10 +8,14 @@ Json QuantizeOptions::settings() const {
   Json result = {{"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}};
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
+  const char* const transforms[] = {"online", "hybrid", "merged"};
+  if (method == Method::kParoQuant) result["transform"] = transforms[static_cast<int>(transform)];
   result["correction"] = corrections[static_cast<int>(correction)];
   result["rotations"] = rotations;
   if (rotations > 0) {
-    result["pairs"] = pairs == PairKind::kRandom ? "random" : "butterfly";
+    const char* const kinds[] = {"random", "butterfly", "magnitude"};
+    result["pairs"] = kinds[static_cast<int>(pairs)];
+    if (pair_fraction < 1.0) result["pair_fraction"] = pair_fraction;
     result["share_rotations"] = share_rotations;
   }
   result["sweeps"] = sweeps;

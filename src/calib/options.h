@@ -19,6 +19,13 @@ enum class Method {
   kRtn,        // round to nearest; no calibration
 };
 
+/// Where inputs are rotated.
+enum class Transform {
+  kOnline,  // every input, while the model runs
+  kHybrid,  // merged into the weights where that is possible, online elsewhere
+  kMerged,  // merged where that is possible, none elsewhere
+};
+
 /// Which error of earlier layers the targets make up for.
 enum class Correction {
   kFull,    // the input's and the residual stream's
@@ -34,7 +41,9 @@ struct QuantizeOptions {
   int64_t group_size = 128;
   int64_t rotations = 8;  // rounds; 0: none
   PairKind pairs = PairKind::kRandom;
-  bool share_rotations = true;  // one for q, k, v and one for gate, up
+  double pair_fraction = 1.0;                // of each round's pairs, those that are rotated
+  Transform transform = Transform::kOnline;  // others with Method::kParoQuant only
+  bool share_rotations = true;               // one for q, k, v and one for gate, up
   Correction correction = Correction::kFull;
   std::vector<std::filesystem::path> calibration;  // empty: text sampled from the model itself
   int64_t samples = 128;

@@ -1,8 +1,7 @@
 #include "calib/quantize.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
+#include <chrono>
 
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
@@ -12,6 +11,7 @@
 #include "calib/cpu_device.h"
 #include "calib/export.h"
 #include "calib/self_text.h"
+#include "calib/transform.h"
 #include "calib/verify.h"
 #include "calib/work_folder.h"
 #include "model/open_checkpoint.h"
@@ -33,10 +33,7 @@ Amount amount_of(const QuantizeOptions& options) {
   return options.method == Method::kRtn ? Amount{1, 64} : Amount{options.samples, options.seq_len};
 }
 
-struct Source {
-  Checkpoint checkpoint;
-  ModelConfig config;
-};
+using Source = SourceModel;
 
 Source open_source(const QuantizeOptions& options) {
   Source source;
@@ -52,12 +49,13 @@ Source open_source(const QuantizeOptions& options) {
 }
 
 /// Before anything is computed: every linear's width must be a multiple of the group, its height of 8.
-void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory, const Rope& rope,
-                  const LayerPipeline& pipeline) {
+void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory,
+                  const SkipFilter& skipped) {
+  const Rope rope(source.config.rope, source.config.head_dim, source.config.max_positions);
   const auto layer = load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
   for (const LinearSlot& slot : layer->linear_slots()) {
     const Linear& linear = **slot.weight;
-    if (pipeline.skipped(slot.name)) continue;
+    if (skipped(slot.name)) continue;
     if (linear.in % options.group_size != 0) {
       std::string fitting;
       for (int64_t group : {32, 64, 128})
@@ -137,16 +135,6 @@ std::string note_of(const Json& report) {
   return fmt::format("relative loss {:.2e} (nearest: {:.2e})", written / count, rtn / count);
 }
 
-/// The quantized stream's logits of the first tokens of a window.
-std::vector<float> stream_logits(const Model& ends, Device& device, const Streams& streams, int64_t window,
-                                 int64_t tokens) {
-  std::vector<int64_t> rows(static_cast<size_t>(tokens));
-  std::iota(rows.begin(), rows.end(), 0);
-  const OpsScope scope(device.ops());
-  const Tensor logits = ends.logits(device.ops(), streams.quantized(window), rows);
-  return device.to_host(logits.f32(), logits.rows * logits.dim);
-}
-
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
@@ -156,17 +144,11 @@ Json quantize(const QuantizeOptions& options) {
 
 Json quantize(const QuantizeOptions& options, Device& device) {
   const Source source = open_source(options);
-  const WeightSource& weights = *source.checkpoint.weights;
-  const auto ends = load_model_ends(source.config, weights, device.factory());
-
+  const SkipFilter skipped(options.skip);
   const bool with_full = options.method != Method::kRtn && options.correction != Correction::kOff;
   const Amount amount = amount_of(options);
-  {
-    // Refuse what cannot work before the first expensive step.
-    Streams none(source.config, {0}, 1, false, device);
-    check_shapes(options, source, device.factory(), *ends->rope,
-                 LayerPipeline(options, source.config, weights, *ends->rope, device, none));
-  }
+  // Refuse what cannot work before the first expensive step.
+  check_shapes(options, source, device.factory(), skipped);
   const WorkFolder work(options.output, fingerprint(options, source, device), options.resume);
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
@@ -179,13 +161,21 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     }
     work.save_ids(*ids);
   }
-  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full, device);
+  const auto start = std::chrono::steady_clock::now();
+  const TransformedModel transformed = apply_transform(options, source, *ids, amount.seq_len, skipped, work);
+  const Checkpoint& checkpoint = transformed.model.checkpoint;
+  const ModelConfig& config = transformed.model.config;
+  QuantizeOptions effective = options;
+  if (std::find(transformed.online.begin(), transformed.online.end(), true) == transformed.online.end())
+    effective.rotations = 0;
+  const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
+  Streams streams(config, std::move(*ids), amount.seq_len, with_full, device);
   streams.embed(*ends);
-  LayerPipeline pipeline(options, source.config, weights, *ends->rope, device, streams);
+  LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
 
-  Progress progress("quantizing layers", source.config.layers);
+  Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();
-  for (int64_t layer = 0; layer < source.config.layers; ++layer) {
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
     if (work.has_layer(layer)) {
       pipeline.replay(layer, work.load_layer(layer));
       layers.push_back(work.layer_report(layer));
@@ -198,15 +188,15 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   }
 
   ExportedFigures figures;
-  export_tensors(options, source.checkpoint, source.config, work);
-  export_config(options, source.checkpoint);
+  export_tensors(effective, checkpoint, config, work);
+  export_config(effective, checkpoint);
   const int64_t last = amount.samples - 1;
   const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
   const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);
   std::vector<int32_t> window = streams.window(last);
   window.resize(static_cast<size_t>(tokens));
   const auto reopened = [&](Activations activations) {
-    return divergence_of_checkpoint(options.output, source.config, window, expected, activations, options.threads);
+    return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
   };
   figures.verify_kl = reopened(Activations::kF32);
   figures.verify_kl_int8 = reopened(Activations::kInt8);
@@ -217,14 +207,17 @@ Json quantize(const QuantizeOptions& options, Device& device) {
                             "under {:.0e}",
                             options.output.string(), figures.verify_kl, kMaxVerifyDivergence));
   }
-  figures.seconds = progress.seconds();
-  export_card(options, source.checkpoint, layers, figures);
+  figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  figures.transform = transformed.report;
+  export_card(options, checkpoint, layers, figures);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),
            figures.verify_kl, figures.verify_kl_int8);
-  return {
+  Json report = {
       {"output", options.output.string()}, {"settings", options.settings()},           {"layers", layers},
       {"verify_kl", figures.verify_kl},    {"verify_kl_int8", figures.verify_kl_int8}, {"seconds", figures.seconds}};
+  if (!figures.transform.is_null()) report["transform"] = figures.transform;
+  return report;
 }
 
 }  // namespace paro::calib

@@ -1,6 +1,7 @@
 #include "calib/set_quantizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/dtype.h"
@@ -34,14 +35,14 @@ std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, con
 }  // namespace
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
-                                    uint64_t stream) const {
+                                    uint64_t stream, bool online) const {
   QuantizedSet result;
   double loss = 0.0;
   double energy = 0.0;
   if (sums == nullptr) {
     const int64_t in = members.front().weight->in;
-    const auto rotation = stored_rotation(make_pairs(PairKind::kRandom, in, options_.group_size, 0, stream),
-                                          std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
+    const auto rotation =
+        stored_rotation(idle_pairs(in, options_.group_size, 0), std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, nullptr, loss, energy));
     return result;
   }
@@ -54,16 +55,17 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
   for (const WeightMatrix* weight : weights)
     nearest_losses.push_back(device_.nearest_loss(*weight, *h, round_options(options_, false)));
 
-  if (options_.share_rotations || options_.rotations == 0) {
+  if (options_.share_rotations || options_.rotations == 0 || !online) {
     const std::vector<const WeightMatrix*> all(weights.begin(), weights.end());
-    const auto rotation = fit(all, nearest_losses, *h, stream, result.losses);
+    const auto rotation = fit(all, nearest_losses, *h, pairs_for(all, stream, online), result.losses);
     device_.rotate(*h, *rotation);
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, h.get(), loss, energy));
   } else {
     double fit_sum = 0.0;
     for (size_t i = 0; i < members.size(); ++i) {
       const WeightMatrix* const one[] = {weights[i]};
-      const auto rotation = fit(one, std::span(nearest_losses).subspan(i, 1), *h, stream, result.losses);
+      const auto rotation =
+          fit(one, std::span(nearest_losses).subspan(i, 1), *h, pairs_for(one, stream, online), result.losses);
       fit_sum += result.losses.fit;
       const std::unique_ptr<SecondMoment> rotated = device_.copy_of(*h);
       device_.rotate(*rotated, *rotation);
@@ -77,11 +79,28 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
   return result;
 }
 
+PairRounds SetQuantizer::pairs_for(std::span<const WeightMatrix* const> weights, uint64_t stream, bool online) const {
+  const int64_t in = weights.front()->in;
+  if (!online) return idle_pairs(in, options_.group_size, options_.rotations);
+  std::vector<float> magnitudes;  // of each channel: its largest weight
+  if (options_.pairs == PairKind::kMagnitude || options_.pair_fraction < 1.0) {
+    magnitudes.resize(static_cast<size_t>(in));
+    for (const WeightMatrix* weight : weights) {
+      const std::vector<float> of_one = device_.channel_magnitudes(*weight);
+      for (size_t i = 0; i < magnitudes.size(); ++i) magnitudes[i] = std::max(magnitudes[i], of_one[i]);
+    }
+  }
+  PairRounds pairs = options_.pairs == PairKind::kMagnitude
+                         ? make_magnitude_pairs(magnitudes, options_.group_size, options_.rotations)
+                         : make_pairs(options_.pairs, in, options_.group_size, options_.rotations,
+                                      options_.seed * 0x9e3779b97f4a7c15ull + stream);
+  if (options_.pair_fraction < 1.0) keep_most_different(pairs, magnitudes, options_.pair_fraction);
+  return pairs;
+}
+
 std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatrix* const> weights,
                                                       std::span<const double> nearest_losses, const SecondMoment& h,
-                                                      uint64_t stream, SetLosses& losses) const {
-  const PairRounds pairs = make_pairs(options_.pairs, h.n, options_.group_size, options_.rotations,
-                                      options_.seed * 0x9e3779b97f4a7c15ull + stream);
+                                                      const PairRounds& pairs, SetLosses& losses) const {
   if (pairs.used_rounds == 0) {
     losses.fit = 1.0;
     return stored_rotation(pairs, std::vector<float>(static_cast<size_t>(pairs.rounds * h.n / 2), 0.0f));

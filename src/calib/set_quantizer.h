@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "calib/device.h"
+#include "calib/numeric/pairs.h"
 #include "calib/options.h"
 #include "quant/paro4/format.h"
 
@@ -36,13 +37,15 @@ class SetQuantizer {
   SetQuantizer(const QuantizeOptions& options, Device& device) : options_(options), device_(device) {}
 
   /// `sums` may be null for Method::kRtn. `stream` separates the random pairs of different sets.
-  QuantizedSet quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
-                        uint64_t stream) const;
+  /// Without `online` all angles stay 0.
+  QuantizedSet quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross, uint64_t stream,
+                        bool online) const;
 
  private:
   std::shared_ptr<const PairRotation> fit(std::span<const WeightMatrix* const> weights,
                                           std::span<const double> nearest_losses, const SecondMoment& h,
-                                          uint64_t stream, SetLosses& losses) const;
+                                          const PairRounds& pairs, SetLosses& losses) const;
+  PairRounds pairs_for(std::span<const WeightMatrix* const> weights, uint64_t stream, bool online) const;
   Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SecondMoment* h,
                     double& loss, double& energy) const;
 

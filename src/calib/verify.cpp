@@ -28,6 +28,25 @@ double divergence(const float* p, const float* q, int64_t n) {
 
 }  // namespace
 
+std::vector<float> stream_logits(const Model& ends, Device& device, const Streams& streams, int64_t window,
+                                 int64_t tokens) {
+  std::vector<int64_t> rows(static_cast<size_t>(tokens));
+  std::iota(rows.begin(), rows.end(), 0);
+  const OpsScope scope(device.ops());
+  const Tensor logits = ends.logits(device.ops(), streams.quantized(window), rows);
+  return device.to_host(logits.f32(), logits.rows * logits.dim);
+}
+
+double mean_divergence(std::span<const float> expected, std::span<const float> found, int64_t rows) {
+  PARO_CHECK(rows > 0 && expected.size() == found.size() && std::ssize(found) % rows == 0);
+  const int64_t vocab = std::ssize(found) / rows;
+  double sum = 0.0;
+  for (int64_t row = 0; row < rows; ++row)
+    sum += divergence(expected.data() + row * vocab, found.data() + row * vocab, vocab);
+  PARO_CHECK(std::isfinite(sum));
+  return sum / static_cast<double>(rows);
+}
+
 double divergence_of_checkpoint(const std::filesystem::path& folder, const ModelConfig& config,
                                 const std::vector<int32_t>& ids, const std::vector<float>& expected,
                                 Activations activations, int threads) {
@@ -42,12 +61,7 @@ double divergence_of_checkpoint(const std::filesystem::path& folder, const Model
   std::iota(rows.begin(), rows.end(), 0);
   const OpsScope scope(*ops);
   const Tensor logits = model->forward(*ops, {ids, segments}, rows);
-  PARO_CHECK(logits.rows * logits.dim == std::ssize(expected));
-  double sum = 0.0;
-  for (int64_t row = 0; row < logits.rows; ++row)
-    sum += divergence(expected.data() + row * logits.dim, logits.f32() + row * logits.dim, logits.dim);
-  PARO_CHECK(std::isfinite(sum));
-  return sum / static_cast<double>(logits.rows);
+  return mean_divergence(expected, {logits.f32(), static_cast<size_t>(logits.rows * logits.dim)}, logits.rows);
 }
 
 }  // namespace paro::calib

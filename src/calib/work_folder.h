@@ -22,6 +22,8 @@ class WorkFolder {
   std::optional<std::vector<int32_t>> load_ids(int64_t count) const;
   void save_ids(const std::vector<int32_t>& ids) const;
 
+  /// A file of this name beside the layers.
+  std::filesystem::path file(const std::string& name) const { return folder_ / name; }
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;

@@ -22,7 +22,7 @@ struct Flags {
   std::string pairs = "random";
   std::string correction = "full";
   std::string share = "on";
-  std::string transform = "online";
+  std::string transform;
   std::string format = "paroquant";
   std::vector<std::string> calibration;
   std::string report;
@@ -30,12 +30,21 @@ struct Flags {
   bool json = false;
 };
 
+calib::Transform transform_of(const Flags& flags) {
+  if (flags.method != "paroquant") {
+    if (flags.transform == "hybrid" || flags.transform == "merged")
+      fail_usage("--transform {}: needs --method paroquant, found {}", flags.transform, flags.method);
+    return calib::Transform::kOnline;
+  }
+  if (flags.transform == "online") return calib::Transform::kOnline;
+  return flags.transform == "merged" ? calib::Transform::kMerged : calib::Transform::kHybrid;
+}
+
 /// Settings that cli.md names and this version does not have.
 void refuse_unavailable(const Flags& flags) {
   if (flags.method == "awq" || flags.method == "efficientqat")
     fail_usage("--method {}: not in this version; there are paroquant, gptq and rtn", flags.method);
   if (flags.preset != "fast") fail_usage("--preset {}: not in this version; there is fast", flags.preset);
-  if (flags.transform != "online") fail_usage("--transform {}: not in this version; there is online", flags.transform);
   if (flags.format != "paroquant") fail_usage("--format {}: not in this version; there is paroquant", flags.format);
   if (flags.options.bits != 4) fail_usage("--bits {}: not in this version; there is 4", flags.options.bits);
 }
@@ -51,10 +60,13 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   if (flags.method == "gptq") options.method = calib::Method::kGptq;
   // Both are plain rounding in the original basis.
   if (options.method != calib::Method::kParoQuant) options.rotations = 0;
-  options.pairs = flags.pairs == "random" ? calib::PairKind::kRandom : calib::PairKind::kButterfly;
+  options.pairs = flags.pairs == "random"      ? calib::PairKind::kRandom
+                  : flags.pairs == "butterfly" ? calib::PairKind::kButterfly
+                                               : calib::PairKind::kMagnitude;
   options.correction = flags.correction == "full"     ? calib::Correction::kFull
                        : flags.correction == "target" ? calib::Correction::kTarget
                                                       : calib::Correction::kOff;
+  options.transform = transform_of(flags);
   options.share_rotations = flags.share == "on";
   for (const std::string& file : flags.calibration) options.calibration.emplace_back(file);
   return options;
@@ -119,8 +131,12 @@ Command quantize_command() {
         app.add_option("--rotations", o.rotations, "rounds of pairwise rotations (0: none)")
             ->check(CLI::Range(0, 16))
             ->capture_default_str();
-        app.add_option("--pairs", flags->pairs, "random or butterfly")
-            ->check(CLI::IsMember({"random", "butterfly"}))
+        app.add_option("--pairs", flags->pairs, "random, butterfly, or magnitude (strong channels with weak ones)")
+            ->check(CLI::IsMember({"random", "butterfly", "magnitude"}))
+            ->capture_default_str();
+        app.add_option("--pair-fraction", o.pair_fraction,
+                       "share of each round's pairs that is rotated: those whose largest weights differ most")
+            ->check(CLI::Range(0.01, 1.0))
             ->capture_default_str();
         app.add_option("--share-rotations", flags->share, "one rotation for q, k, v and one for gate, up: on or off")
             ->check(CLI::IsMember({"on", "off"}))
@@ -142,9 +158,11 @@ Command quantize_command() {
             ->check(CLI::Range(0, 16))
             ->capture_default_str();
         app.add_option("--skip", o.skip, "REGEX of linears that stay 16-bit (repeatable)")->allow_extra_args(false);
-        app.add_option("--transform", flags->transform, "where rotations happen: online")
-            ->check(CLI::IsMember({"online", "hybrid", "merged"}))
-            ->capture_default_str();
+        app.add_option(
+               "--transform", flags->transform,
+               "where inputs are rotated: hybrid (default of paroquant: merged into the weights, that of down when "
+               "running), merged (nothing when running), online (all when running)")
+            ->check(CLI::IsMember({"online", "hybrid", "merged"}));
         app.add_option("--format", flags->format, "of the checkpoint: paroquant")
             ->check(CLI::IsMember({"paroquant", "awq", "gptq"}))
             ->capture_default_str();

@@ -22,6 +22,22 @@ struct LinearSlot {
   std::unique_ptr<Linear>* weight;  // inside the layer
 };
 
+/// Where orthogonal matrices can be merged into a layer's weights without changing what it computes.
+struct RotationPoints {
+  /// A linear that reads the residual stream through an RMSNorm that multiplies by a plain weight, and that norm's
+  /// name.
+  struct Reader {
+    std::string linear;
+    std::string norm;
+  };
+  /// All that touches the residual stream: empty where something else does (a norm behind a block, say).
+  std::vector<Reader> readers;
+  std::vector<std::string> writers;  // linears whose outputs are added to the stream
+  /// V and O of attention, where O reads, head by head, nothing but averages of V's outputs; empty otherwise.
+  std::string value;
+  std::string output;
+};
+
 class DecoderLayer {
  public:
   virtual ~DecoderLayer() = default;
@@ -36,6 +52,8 @@ class DecoderLayer {
   /// All linears that quantization may replace. Sets 0 (q, k, v) and 1 (o) belong to the attention block, 2 (gate,
   /// up) and 3 (down) to the MLP block; the last set of a block is the one whose output is added to the residual.
   virtual std::vector<LinearSlot> linear_slots() = 0;
+  /// A layer that says nothing has no such points.
+  virtual RotationPoints rotation_points() const { return {}; }
 };
 
 class Model {

@@ -208,6 +208,31 @@ TEST(Paro4Linear, EqualRotationsPrepareOnce) {
   EXPECT_FALSE(dense->same_input(*a));
 }
 
+TEST(Paro4Linear, RotationsThatDoNothingAreOneAndCostNothing) {
+  // As a file holds them: rounds with angles of 0, whatever their pairs.
+  const auto make = [](uint32_t seed, int64_t rows) {
+    PairRotation idle = *make_rotation(64, 32, seed);
+    std::fill(idle.theta.begin(), idle.theta.end(), 0.0f);
+    std::fill(idle.channel_scales.begin(), idle.channel_scales.end(), 1.0f);
+    return make_paro4_linear(quantize_rtn(random_floats(rows * 64, 9).data(), rows, 64, 32,
+                                          std::make_shared<const PairRotation>(std::move(idle))));
+  };
+  const auto a = make(1, 8), b = make(2, 8);
+  const auto plain =
+      make_paro4_linear(quantize_rtn(random_floats(8 * 64, 9).data(), 8, 64, 32, identity_rotation(64, 32)));
+  EXPECT_TRUE(a->same_input(*b));
+  EXPECT_TRUE(a->same_input(*plain));
+  EXPECT_EQ(a->weight_bytes(), plain->weight_bytes());
+  Arena arena;
+  ThreadPool pool(2);
+  for (const int64_t rows : {1, 5}) {
+    const std::vector<float> x = random_floats(rows * 64, 3);
+    for (const Activations activations : {Activations::kF32, Activations::kInt8})
+      for (const Isa isa : supported_isas())
+        EXPECT_EQ(run(*a, {pool, arena, isa, activations}, x), run(*plain, {pool, arena, isa, activations}, x));
+  }
+}
+
 TEST(DenseLinear, FromMemoryAgainstDouble) {
   Arena arena;
   ThreadPool pool(2);

@@ -98,6 +98,9 @@ class CudaDevice : public Device {
     w->values = made->weight.widened(context_);
     return w;
   }
+  std::vector<float> channel_magnitudes(const WeightMatrix& w) override {
+    return largest_of_channels(to_host(on_device(w).values.data(), w.out * w.in), w.in);
+  }
   void correct(std::span<WeightMatrix* const> weights, const MomentSums& sums, CrossMoment cross, const SecondMoment& h,
                double damping, const std::string& where) override {
     if (cross == CrossMoment::kNone) return;
@@ -179,6 +182,7 @@ FitResult CudaDevice::fit(const SharedFit& problem, const PairRounds& pairs, con
   const int64_t in = pairs.in;
   const int64_t groups = in / pairs.group_size;
   PARO_CHECK(static_cast<int64_t>(problem.group_energy.size()) == groups);
+  if (!pairs.turning.empty()) fail_usage("--pair-fraction: not on a GPU; use --device cpu");
   FitLaunch launch = {};
   std::vector<float> row_weight;
   for (size_t i = 0; i < problem.weights.size(); ++i) {

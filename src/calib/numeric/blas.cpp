@@ -9,6 +9,10 @@
 
 extern "C" {
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dgeqrf_(const int* m, const int* n, double* a, const int* lda, double* tau, double* work, const int* lwork,
+             int* info);
+void dorgqr_(const int* m, const int* n, const int* k, double* a, const int* lda, const double* tau, double* work,
+             const int* lwork, int* info);
 }
 
 namespace paro::calib {
@@ -102,11 +106,50 @@ void add_cross_product(const float* y, int64_t m, const float* x, int64_t n, int
   });
 }
 
+namespace {
+
+template <typename T>
+void gemm_over_rows(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, T alpha, const T* a,
+                    int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc, ThreadPool& pool) {
+  for_blocks(pool, 0, m, kBlock, [&](int64_t begin, int64_t end) {
+    gemm(transpose_a, transpose_b, end - begin, n, k, alpha, a + (transpose_a ? begin : begin * lda), lda, b, ldb, beta,
+         c + begin * ldc, ldc);
+  });
+}
+
+}  // namespace
+
+void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+          const float* b, int64_t ldb, float beta, float* c, int64_t ldc, ThreadPool& pool) {
+  gemm_over_rows(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, pool);
+}
+
+void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double* a,
+          int64_t lda, const double* b, int64_t ldb, double beta, double* c, int64_t ldc, ThreadPool& pool) {
+  gemm_over_rows(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, pool);
+}
+
 void gemm(int64_t m, int64_t n, int64_t k, double alpha, const double* a, const double* b, double beta, double* c,
           ThreadPool& pool) {
-  for_blocks(pool, 0, m, kBlock, [&](int64_t begin, int64_t end) {
-    gemm(false, false, end - begin, n, k, alpha, a + begin * k, k, b, n, beta, c + begin * n, n);
-  });
+  gemm_over_rows(false, false, m, n, k, alpha, a, k, b, n, beta, c, n, pool);
+}
+
+void orthonormalize_rows(SquareMatrix& a) {
+  one_thread();
+  const int n = static_cast<int>(a.n);
+  const int work_size = std::max(1, 64 * n);
+  std::vector<double> tau(static_cast<size_t>(n));
+  std::vector<double> work(static_cast<size_t>(work_size));
+  std::vector<double> signs(static_cast<size_t>(n));
+  int info = 0;
+  // LAPACK's columns are our rows: rows are orthonormalised, and the transpose of such a matrix is orthogonal, too.
+  dgeqrf_(&n, &n, a.data.data(), &n, tau.data(), work.data(), &work_size, &info);
+  PARO_CHECK(info == 0);
+  for (int64_t i = 0; i < a.n; ++i) signs[static_cast<size_t>(i)] = a.row(i)[i] < 0.0 ? -1.0 : 1.0;
+  dorgqr_(&n, &n, &n, a.data.data(), &n, tau.data(), work.data(), &work_size, &info);
+  PARO_CHECK(info == 0);
+  for (int64_t i = 0; i < a.n; ++i)
+    for (int64_t j = 0; j < a.n; ++j) a.row(i)[j] *= signs[static_cast<size_t>(i)];
 }
 
 bool solve_positive(SquareMatrix& a, double* b, int64_t rows, ThreadPool& pool) {

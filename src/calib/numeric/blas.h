@@ -39,6 +39,16 @@ void add_cross_product(const float* y, int64_t m, const float* x, int64_t n, int
 void gemm(int64_t m, int64_t n, int64_t k, double alpha, const double* a, const double* b, double beta, double* c,
           ThreadPool& pool);
 
+/// The gemm above, its rows spread over the threads.
+void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+          const float* b, int64_t ldb, float beta, float* c, int64_t ldc, ThreadPool& pool);
+void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double* a,
+          int64_t lda, const double* b, int64_t ldb, double beta, double* c, int64_t ldc, ThreadPool& pool);
+
+/// The rows of A [n, n] made orthonormal in their order (A = L Q, the diagonal of L positive; Q in place of A), on the
+/// calling thread.
+void orthonormalize_rows(SquareMatrix& a);
+
 /// Solves X A = B in place for symmetric positive definite A [n, n] (destroyed); b [rows, n] becomes X.
 /// False when A is not positive definite.
 bool solve_positive(SquareMatrix& a, double* b, int64_t rows, ThreadPool& pool);

@@ -37,6 +37,9 @@ class GroupFit {
       std::copy(from, from + g_, weights_.begin() + o * g_);
       for (int64_t c = 0; c < g_; ++c) transposed_[static_cast<size_t>(c * rows_ + o)] = from[c];
     }
+    for (int64_t k = 0; !pairs.turning.empty() && k < rounds_; ++k)
+      for (int64_t t = 0; t < g_ / 2; ++t)
+        turning_.push_back(pairs.turning[static_cast<size_t>((k * pairs.in + group * g_) / 2 + t)]);
   }
 
   /// The loss at the present angles; gradient_ is d loss / d R afterwards, without the factor scale_.
@@ -56,6 +59,7 @@ class GroupFit {
     power1_ *= options_.beta1;
     power2_ *= options_.beta2;
     for (size_t i = 0; i < theta_.size(); ++i) {
+      if (!turning_.empty() && !turning_[i]) continue;
       const double slope = scale_ * static_cast<double>(slope_[i]);
       first_[i] = options_.beta1 * first_[i] + (1.0 - options_.beta1) * slope;
       second_[i] = options_.beta2 * second_[i] + (1.0 - options_.beta2) * slope * slope;
@@ -82,6 +86,7 @@ class GroupFit {
   std::vector<float> transposed_, weights_, row_weight_;
   std::vector<float> theta_, cosine_, sine_, slope_;
   std::vector<double> first_, second_;
+  std::vector<bool> turning_;  // like theta_; empty: all
   double power1_ = 1.0, power2_ = 1.0;
   std::vector<float> scratch_, gradient_;
 };

@@ -28,7 +28,7 @@ struct RotationTables {
   /// How one row moves through the rounds in registers: before each round, the first elements of its pairs come to
   /// places 0 .. group_size / 2 - 1 and the second ones behind them, in order; after the last round, all go home. For
   /// each place the place it comes from: [rounds of the group + 1, group_size], the groups one after another (group g
-  /// begins at first_round[g] + g).
+  /// begins at first_round[g] + g). Empty without any rounds.
   std::vector<uint8_t> moves;
 
   bool identity() const { return channels.empty() && channel_scales.empty(); }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -118,6 +119,24 @@ TEST(RotateKernel, IdentityCostsNothingAndChangesNothing) {
     std::vector<float> y(x.size());
     kernels.rotate(tables, x.data(), 2, 0, 1, y.data());
     EXPECT_TRUE(same_bits(x, y));
+  });
+  // Nothing to read, and the int8 codes are those of the input as it is.
+  EXPECT_EQ(tables.bytes(), 0);
+  const RotationTables none = make_rotation_tables(128, 128, 0, nullptr, nullptr, ones.data());
+  for_each_variant(rotate_variants(), [&](const RotateKernels& kernels) {
+    for (int64_t lanes : {int64_t{1}, kernels.lanes}) {
+      Int8Buffer found(2, lanes, 128, 128), plain(2, lanes, 128, 128);
+      kernels.rotate_quantize(tables, {x.data(), tables.in}, found.view, 0, found.view.padded() / lanes, 0, 1);
+      kernels.rotate_quantize(none, {x.data(), none.in}, plain.view, 0, plain.view.padded() / lanes, 0, 1);
+      for (int64_t row = 0; row < 2; ++row) {
+        float absmax = 0.0f;
+        for (int64_t i = 0; i < 128; ++i) absmax = std::max(absmax, std::abs(x[static_cast<size_t>(row * 128 + i)]));
+        for (int64_t i = 0; i < 128; ++i) {
+          EXPECT_EQ(found.at(row, i, 128), plain.at(row, i, 128));
+          EXPECT_EQ(found.at(row, i, 128), std::nearbyint(x[static_cast<size_t>(row * 128 + i)] * (127.0f / absmax)));
+        }
+      }
+    }
   });
 }
 

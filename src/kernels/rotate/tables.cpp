@@ -59,6 +59,8 @@ RotationTables make_rotation_tables(int64_t in, int64_t group_size, int64_t roun
     add_rounds(tables, begin, rounds, theta, pairs);
     tables.first_round.push_back(static_cast<int32_t>(tables.round_angles.size() / static_cast<size_t>(group_size)));
   }
+  // Without rounds no row moves.
+  if (tables.round_angles.empty()) tables.moves.clear();
   return tables;
 }
 

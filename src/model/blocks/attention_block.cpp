@@ -4,7 +4,8 @@
 
 namespace paro {
 
-AttentionBlock::AttentionBlock(const LayerSource& source, const std::string& prefix, const std::string& norm) {
+AttentionBlock::AttentionBlock(const LayerSource& source, const std::string& prefix, const std::string& norm)
+    : norm_name_(norm) {
   const ModelConfig& config = source.config;
   const auto layer = static_cast<size_t>(source.index);
   const int64_t q_dim = config.heads * config.head_dim;
@@ -45,6 +46,13 @@ Tensor AttentionBlock::delta(Ops& ops, Tensor x, const Batch& batch) const {
 void AttentionBlock::add_slots(int first_set, std::vector<LinearSlot>& slots) {
   for (auto* weight : {&q_, &k_, &v_}) slots.push_back({(*weight)->name, first_set, weight});
   slots.push_back({o_->name, first_set + 1, &o_});
+}
+
+void AttentionBlock::add_rotation_points(RotationPoints& points) const {
+  for (const auto* weight : {&q_, &k_, &v_}) points.readers.push_back({(*weight)->name, norm_name_});
+  points.writers.push_back(o_->name);
+  points.value = v_->name;
+  points.output = o_->name;
 }
 
 }  // namespace paro

@@ -18,8 +18,10 @@ class AttentionBlock {
   /// What is to be added to x; x [rows, dim].
   Tensor delta(Ops& ops, Tensor x, const Batch& batch) const;
   void add_slots(int first_set, std::vector<LinearSlot>& slots);
+  void add_rotation_points(RotationPoints& points) const;
 
  private:
+  std::string norm_name_;
   std::unique_ptr<Vector> norm_;
   std::unique_ptr<Linear> q_, k_, v_, o_;
   std::unique_ptr<Vector> q_norm_, k_norm_;

@@ -3,7 +3,7 @@
 namespace paro {
 
 GatedMlpBlock::GatedMlpBlock(const LayerSource& source, const std::string& prefix, const std::string& norm)
-    : norm_eps_(static_cast<float>(source.config.norm_eps)) {
+    : norm_name_(norm), norm_eps_(static_cast<float>(source.config.norm_eps)) {
   const ModelConfig& config = source.config;
   const auto linear = [&](const char* name, int64_t out, int64_t in) {
     return source.factory.linear(source.weights, prefix + name, out, in, config.mlp_bias);
@@ -26,6 +26,11 @@ void GatedMlpBlock::add_slots(int first_set, std::vector<LinearSlot>& slots) {
   slots.push_back({gate_->name, first_set, &gate_});
   slots.push_back({up_->name, first_set, &up_});
   slots.push_back({down_->name, first_set + 1, &down_});
+}
+
+void GatedMlpBlock::add_rotation_points(RotationPoints& points) const {
+  for (const auto* weight : {&gate_, &up_}) points.readers.push_back({(*weight)->name, norm_name_});
+  points.writers.push_back(down_->name);
 }
 
 }  // namespace paro

@@ -20,8 +20,10 @@ class GatedMlpBlock {
   /// x += y (the block before's), then this block's delta: add, norm and MLP in one operation.
   Tensor delta_after_add(Ops& ops, Tensor x, Tensor y) const;
   void add_slots(int first_set, std::vector<LinearSlot>& slots);
+  void add_rotation_points(RotationPoints& points) const;
 
  private:
+  std::string norm_name_;
   std::unique_ptr<Vector> norm_;
   std::unique_ptr<Linear> gate_, up_, down_;
   float norm_eps_;

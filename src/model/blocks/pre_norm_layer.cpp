@@ -36,6 +36,13 @@ class PreNormLayer : public DecoderLayer {
     return slots;
   }
 
+  RotationPoints rotation_points() const override {
+    RotationPoints points;
+    attention_.add_rotation_points(points);
+    mlp_.add_rotation_points(points);
+    return points;
+  }
+
  private:
   AttentionBlock attention_;
   GatedMlpBlock mlp_;

@@ -1,5 +1,6 @@
 #include "quant/paro4/rotation_cache.h"
 
+#include <algorithm>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
@@ -17,9 +18,19 @@ size_t content_hash(const PairRotation& r) {
          static_cast<size_t>(r.in * 1000003 + r.group_size);
 }
 
+/// Rotations that do nothing are one, whatever pairs their angles of 0 stand with.
+PairRotation without_idle_rounds(const PairRotation& rotation) {
+  const auto all = [](const std::vector<float>& values, float wanted) {
+    return std::all_of(values.begin(), values.end(), [&](float value) { return value == wanted; });
+  };
+  if (!all(rotation.theta, 0.0f) || !all(rotation.channel_scales, 1.0f)) return rotation;
+  return {rotation.in, rotation.group_size, 0, {}, {}, rotation.channel_scales};
+}
+
 }  // namespace
 
-std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& rotation) {
+std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& given) {
+  const PairRotation rotation = without_idle_rounds(given);
   static std::mutex mutex;
   static std::unordered_multimap<size_t, std::weak_ptr<const SharedRotation>> living;
   const size_t hash = content_hash(rotation);
