@@ -1,5 +1,6 @@
 // `--transform hybrid|merged` from end to end on a tiny model: what is written, how good it is, interruption, bad
 // input.
+#include "calib/cpu_device.h"
 #include "calib/transform.h"
 
 #include <gmock/gmock.h>
@@ -147,8 +148,9 @@ TEST_F(TransformedCheckpoint, UntiedHeadsAreMergedToo) {
 }
 
 TEST_F(TransformedCheckpoint, TheEstimateCountsTheLearning) {
-  const Json online = estimate_quantize(transformed("never", Transform::kOnline));
-  const Json hybrid = estimate_quantize(transformed("never", Transform::kHybrid));
+  const auto device = make_cpu_device(1);
+  const Json online = estimate_quantize(transformed("never", Transform::kOnline), *device);
+  const Json hybrid = estimate_quantize(transformed("never", Transform::kHybrid), *device);
   EXPECT_EQ(hybrid["settings"]["transform"], "hybrid");
   EXPECT_GT(hybrid["seconds"].get<double>(), online["seconds"].get<double>());
   EXPECT_GT(hybrid["disk_bytes"].get<double>(), online["disk_bytes"].get<double>());

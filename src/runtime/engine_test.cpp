@@ -170,8 +170,8 @@ TEST(Engine, RoundsItsHeadAsAsked) {
     EXPECT_EQ(engine->stored_head(), nullptr) << "not asked to keep it";
     return 2 * 512 * 128 - saved;
   };
-  // 4 bits, and a scale in f16 with a zero point for each 32; a byte for each input that says where it goes: nowhere.
-  const int64_t k4 = 512 * 128 / 2 + 512 * 128 / 32 * 5 / 2 + 128, k8 = 512 * 128 + 512 * 4, k16 = 512 * 128 * 2;
+  // 4 bits, and a scale in f16 with a zero point for each 32.
+  const int64_t k4 = 512 * 128 / 2 + 512 * 128 / 32 * 5 / 2, k8 = 512 * 128 + 512 * 4, k16 = 512 * 128 * 2;
   EXPECT_EQ(bytes(HeadBits::k4, Activations::kInt8, RandomFormat::kParo4), k4);
   EXPECT_EQ(bytes(HeadBits::k4, Activations::kF16, RandomFormat::kDense), k4);
   EXPECT_EQ(bytes(HeadBits::k8, Activations::kF32, RandomFormat::kDense), k8);

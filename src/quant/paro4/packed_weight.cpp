@@ -38,53 +38,33 @@ std::vector<uint16_t> read_scales(const WeightSource& source, const Paro4Names& 
   return scales;
 }
 
-// scales [stored, out] f16 and words of zero points [stored, out/8] to the meta of tiles [begin, end), the same for
-// each of the groups that a stored one is cut into.
-void pack_meta(const uint16_t* scales, const std::byte* zeros, int64_t stored, PackedInt4& packed, int64_t begin,
-               int64_t end) {
-  const int64_t parts = packed.groups() / stored;
+// scales [groups, out] f16 and words of zero points [groups, out/8] to the meta of tiles [begin, end).
+void pack_meta(const uint16_t* scales, const std::byte* zeros, PackedInt4& packed, int64_t begin, int64_t end) {
+  const int64_t groups = packed.groups();
   const int64_t out = packed.out;
-  for (int64_t g = 0; g < stored; ++g) {
+  for (int64_t g = 0; g < groups; ++g) {
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t first = tile * kInt4Tile;
       const int64_t outputs = std::min(kInt4Tile, out - first);
-      uint8_t* at = packed.meta.data() + (tile * stored + g) * parts * kInt4MetaBytes;
+      uint8_t* at = packed.meta.data() + (tile * groups + g) * kInt4MetaBytes;
       std::memcpy(at, scales + g * out + first, static_cast<size_t>(outputs) * 2);
       uint32_t words[2] = {};
       std::memcpy(words, zeros + (g * out + first) / 2, static_cast<size_t>(outputs) / 2);
       for (int p = 0; p < 8; ++p)
         at[32 + kNibbleColumn[p]] =
             static_cast<uint8_t>(((words[0] >> (4 * p)) & 15u) | (((words[1] >> (4 * p)) & 15u) << 4));
-      for (int64_t part = 1; part < parts; ++part) std::memcpy(at + part * kInt4MetaBytes, at, kInt4MetaBytes);
     }
   }
 }
 
-// Inputs that share a scale of int8 activations where no rotation has spread the outliers among them. In groups of 64
-// these add 3.1 % to the KL of corrected GPTQ and 1.5 % to that of rounding to nearest, in groups of 32 1.9 % and 0.5
-// %; the repeated scales cost 7 % of the bytes and 8 % of a prefill's speed (docs/benchmarks.md).
-constexpr int64_t kUnrotatedGroup = 32;
-
-// A rotation that turns nothing, in small groups: the weight's groups are then cut up, too.
-std::shared_ptr<const PairRotation> cut_unrotated(std::shared_ptr<const PairRotation> rotation) {
-  const auto turns = [](float angle) { return angle != 0.0f; };
-  if (rotation->group_size <= kUnrotatedGroup || std::any_of(rotation->theta.begin(), rotation->theta.end(), turns))
-    return rotation;
-  auto cut = std::make_shared<PairRotation>();
-  cut->in = rotation->in;
-  cut->group_size = kUnrotatedGroup;
-  cut->channel_scales = rotation->channel_scales;
-  return cut;
-}
-
-// `groups` in the checkpoint, of `group_size` inputs or a multiple of it.
 PackedInt4 pack_words_of(const WeightSource& source, const Paro4Names& names, const LoadedTensor& words, int64_t out,
-                         int64_t in, int64_t groups, int64_t group_size, const LoadHelp& help) {
+                         int64_t in, const LoadHelp& help) {
   PackedInt4 packed;
   packed.in = in;
   packed.out = out;
-  packed.group_size = group_size;
+  packed.group_size = read_group_size(source, names, out, in);
   if (find_packed(help.prepared, names.qweight, names.scales, packed)) return packed;
+  const int64_t groups = packed.groups();
   const std::vector<uint16_t> scales = read_scales(source, names, groups, out);
   const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
   allocate_packed(packed);
@@ -92,7 +72,7 @@ PackedInt4 pack_words_of(const WeightSource& source, const Paro4Names& names, co
   parallel(help.pool, in, kRangeInputs,
            [&](int64_t begin, int64_t end) { pack_tiles(words.view.data, in, out, begin, end, packed.codes.data()); });
   parallel(help.pool, packed.tiles(), 16,
-           [&](int64_t begin, int64_t end) { pack_meta(scales.data(), zeros.view.data, groups, packed, begin, end); });
+           [&](int64_t begin, int64_t end) { pack_meta(scales.data(), zeros.view.data, packed, begin, end); });
   keep_packed(help.prepared, names.qweight, names.scales, packed);
   return packed;
 }
@@ -132,9 +112,8 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
     result = pack_paro4(read_paro4(source, name, out, in, bias), help.pool);
   } else {
     const LoadedTensor words = load_paro4_words(source, names, out, in);
-    const int64_t stored = read_group_size(source, names, out, in);
-    result.rotation = cut_unrotated(read_rotation(source, names, in, stored));
-    result.weight = pack_words_of(source, names, words, out, in, in / stored, result.rotation->group_size, help);
+    result.weight = pack_words_of(source, names, words, out, in, help);
+    result.rotation = read_rotation(source, names, in, result.weight.group_size);
     result.bias = read_paro4_bias(source, names, out, bias);
   }
   for (const std::string& read : {names.qweight, names.zeros, names.scales, names.theta, names.pairs})

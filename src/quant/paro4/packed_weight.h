@@ -25,9 +25,7 @@ bool find_packed(const PreparedCache* prepared, const std::string& codes, const 
 /// Gives both to `prepared`, under these names.
 void keep_packed(PreparedCache* prepared, const std::string& codes, const std::string& meta, const PackedInt4& packed);
 
-/// pack_int4 of what read_paro4 gives, with the same checks and errors. The words' pages leave memory again. Groups of
-/// more than 32 inputs whose angles are all 0 are cut into groups of 32 with the same scale (not in the older layout):
-/// activations are rounded to int8 group by group.
+/// pack_int4 of what read_paro4 gives, with the same checks and errors. The words' pages leave memory again.
 PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias,
                               const LoadHelp& help = {});
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool = nullptr);

@@ -45,33 +45,6 @@ TEST(ReadPackedParo4, IsThePackedFormOfReadParo4) {
   }
 }
 
-// Where nothing turns, groups are cut up so that an outlier spoils less of the activations around it; the weights stay.
-TEST(ReadPackedParo4, UnrotatedGroupsAreCutForTheActivations) {
-  const int64_t out = 40, in = 256;
-  for (const int64_t group : {32, 64, 128}) {
-    for (const int64_t rounds : {0, 2}) {
-      RandomRotation r = random_rotation(in, group, rounds, 5, true);
-      std::fill(r.theta.begin(), r.theta.end(), 0.0f);
-      for (float& scale : r.channel_scales) scale = f16_to_f32(f32_to_f16(scale));
-      PairRotation rotation = {in, group, rounds, r.theta, r.pairs, r.channel_scales};
-      const auto read = [&] {
-        MemorySource source;
-        source.add(paro4_tensors("x", quantize_rtn(random_floats(out * in, 1).data(), out, in, group,
-                                                   std::make_shared<PairRotation>(rotation))));
-        return std::pair(read_packed_paro4(source, "x", out, in, false), read_paro4(source, "x", out, in, false));
-      };
-      const auto [packed, stored] = read();
-      EXPECT_EQ(packed.weight.group_size, 32);
-      EXPECT_EQ(packed.rotation->group_size, 32);
-      EXPECT_EQ(packed.rotation->channel_scales, rotation.channel_scales);
-      EXPECT_EQ(unpack_int4(packed.weight), dequantize_paro4_rotated(stored));
-      if (rounds == 0) continue;
-      rotation.theta.back() = 0.25f;
-      EXPECT_EQ(read().first.weight.group_size, group) << "one pair turns";
-    }
-  }
-}
-
 // What the cache gives back is what was given to it, and such a linear computes the same.
 TEST(ReadPackedParo4, ComesBackFromThePreparedCache) {
   const int64_t out = 40, in = 256;
@@ -90,27 +63,19 @@ TEST(ReadPackedParo4, ComesBackFromThePreparedCache) {
   const PackedParo4 made = read_packed_paro4(source, "x", out, in, false);
   const auto rounded = rounded_to_int8(*head, pool);
   const auto rounded4 = rounded_to_int4(*head, pool);
-  MemorySource unrotated;
-  unrotated.add(
-      paro4_tensors("u", quantize_rtn(random_floats(out * in, 3).data(), out, in, 64, identity_rotation(in, 64))));
-  const PackedParo4 made_unrotated = read_packed_paro4(unrotated, "u", out, in, false);
   for (const bool mapped : {false, true}) {
     // Declared before the cache: they stay until the file is written.
     PackedParo4 found;
-    PackedParo4 found_unrotated;
     std::unique_ptr<CpuLinear> found_head;
     std::unique_ptr<CpuLinear> found_head4;
     PreparedCache cache(options, key, kPackedInt4Layout);
     found = read_packed_paro4(source, "x", out, in, false, {&pool, &cache});
-    found_unrotated = read_packed_paro4(unrotated, "u", out, in, false, {&pool, &cache});
     found_head = rounded_to_int8(*head, pool, &cache);
     found_head4 = rounded_to_int4(*head, pool, &cache);
     EXPECT_EQ(cache.owner() != nullptr, mapped);
     EXPECT_TRUE(equal(found.weight.codes, made.weight.codes));
     EXPECT_TRUE(equal(found.weight.meta, made.weight.meta));
     EXPECT_EQ(*found.rotation, *made.rotation);
-    EXPECT_TRUE(equal(found_unrotated.weight.codes, made_unrotated.weight.codes));
-    EXPECT_TRUE(equal(found_unrotated.weight.meta, made_unrotated.weight.meta));
     EXPECT_EQ(found_head->dequantize(), rounded->dequantize());
     EXPECT_EQ(found_head4->dequantize(), rounded4->dequantize());
     cache.save();
