@@ -5,10 +5,9 @@
 #include <span>
 #include <utility>
 
-#include "base/dtype.h"
 #include "base/error.h"
 #include "quant/paro4/packing.h"
-#include "quant/paro4/read_tensors.h"
+#include "quant/paro4/write_tensors.h"
 
 namespace paro {
 namespace {
@@ -31,17 +30,11 @@ void parallel(ThreadPool* pool, int64_t count, int64_t grain, const Body& body) 
     body(int64_t{0}, count);
 }
 
-std::vector<uint16_t> read_scales(const WeightSource& source, const Paro4Names& names, int64_t groups, int64_t out) {
-  const std::vector<float> values = load_floats(source, names.scales, {groups, out});
-  std::vector<uint16_t> scales(values.size());
-  std::transform(values.begin(), values.end(), scales.begin(), f32_to_f16);
-  return scales;
-}
-
 // scales [stored, out] f16 and words of zero points [stored, out/8] to the meta of tiles [begin, end), the same for
 // each of the groups that a stored one is cut into.
-void pack_meta(const uint16_t* scales, const std::byte* zeros, int64_t stored, PackedInt4& packed, int64_t begin,
-               int64_t end) {
+void pack_meta(const Int4Groups& from, int64_t stored, PackedInt4& packed, int64_t begin, int64_t end) {
+  const uint16_t* scales = from.scales.data();
+  const auto* zeros = reinterpret_cast<const std::byte*>(from.zeros.data());
   const int64_t parts = packed.groups() / stored;
   const int64_t out = packed.out;
   for (int64_t g = 0; g < stored; ++g) {
@@ -60,12 +53,8 @@ void pack_meta(const uint16_t* scales, const std::byte* zeros, int64_t stored, P
   }
 }
 
-// Inputs that share a scale of int8 activations where no rotation has spread the outliers among them. In groups of 64
-// these add 3.1 % to the KL of corrected GPTQ and 1.5 % to that of rounding to nearest, in groups of 32 1.9 % and 0.5
-// %; the repeated scales cost 7 % of the bytes and 8 % of a prefill's speed (docs/benchmarks.md).
-constexpr int64_t kUnrotatedGroup = 32;
+}  // namespace
 
-// A rotation that turns nothing, in small groups: the weight's groups are then cut up, too.
 std::shared_ptr<const PairRotation> cut_unrotated(std::shared_ptr<const PairRotation> rotation) {
   const auto turns = [](float angle) { return angle != 0.0f; };
   if (rotation->group_size <= kUnrotatedGroup || std::any_of(rotation->theta.begin(), rotation->theta.end(), turns))
@@ -77,27 +66,41 @@ std::shared_ptr<const PairRotation> cut_unrotated(std::shared_ptr<const PairRota
   return cut;
 }
 
-// `groups` in the checkpoint, of `group_size` inputs or a multiple of it.
-PackedInt4 pack_words_of(const WeightSource& source, const Paro4Names& names, const LoadedTensor& words, int64_t out,
-                         int64_t in, int64_t groups, int64_t group_size, const LoadHelp& help) {
+PackedInt4 make_packed_int4(int64_t out, int64_t in, int64_t file_group, int64_t group_size, const Int4Making& making,
+                            const LoadHelp& help) {
+  PARO_CHECK(file_group % group_size == 0 && in % file_group == 0 && out % 8 == 0);
   PackedInt4 packed;
   packed.in = in;
   packed.out = out;
   packed.group_size = group_size;
-  if (find_packed(help.prepared, names.qweight, names.scales, packed)) return packed;
-  const std::vector<uint16_t> scales = read_scales(source, names, groups, out);
-  const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+  if (find_packed(help.prepared, making.codes_name, making.groups_name, packed)) return packed;
+  const Int4Groups groups = making.groups();
   allocate_packed(packed);
-  source.will_read(names.qweight);
   parallel(help.pool, in, kRangeInputs,
-           [&](int64_t begin, int64_t end) { pack_tiles(words.view.data, in, out, begin, end, packed.codes.data()); });
+           [&](int64_t begin, int64_t end) { making.pack_codes(begin, end, packed.codes.data()); });
   parallel(help.pool, packed.tiles(), 16,
-           [&](int64_t begin, int64_t end) { pack_meta(scales.data(), zeros.view.data, groups, packed, begin, end); });
-  keep_packed(help.prepared, names.qweight, names.scales, packed);
+           [&](int64_t begin, int64_t end) { pack_meta(groups, in / file_group, packed, begin, end); });
+  keep_packed(help.prepared, making.codes_name, making.groups_name, packed);
   return packed;
 }
 
-}  // namespace
+PackedInt4 pack_public_words(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                             const LoadedTensor& words, int64_t file_group, int64_t group_size, const LoadHelp& help) {
+  const int64_t groups = in / file_group;
+  const auto make_groups = [&] {
+    Int4Groups made{to_f16(load_floats(source, names.scales, {groups, out})), {}};
+    const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+    made.zeros.resize(static_cast<size_t>(zeros.view.elements()));
+    std::memcpy(made.zeros.data(), zeros.view.data, made.zeros.size() * sizeof(uint32_t));
+    source.will_read(names.qweight);
+    return made;
+  };
+  const auto pack_codes = [&](int64_t begin, int64_t end, uint8_t* codes) {
+    pack_tiles(words.view.data, in, out, begin, end, codes);
+  };
+  return make_packed_int4(out, in, file_group, group_size, {names.qweight, names.scales, make_groups, pack_codes},
+                          help);
+}
 
 void allocate_packed(PackedInt4& packed) {
   packed.codes = AlignedBuffer(code_bytes(packed));
@@ -134,7 +137,7 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
     const LoadedTensor words = load_paro4_words(source, names, out, in);
     const int64_t stored = read_group_size(source, names, out, in);
     result.rotation = cut_unrotated(read_rotation(source, names, in, stored));
-    result.weight = pack_words_of(source, names, words, out, in, in / stored, result.rotation->group_size, help);
+    result.weight = pack_public_words(source, names, out, in, words, stored, result.rotation->group_size, help);
     result.bias = read_paro4_bias(source, names, out, bias);
   }
   for (const std::string& read : {names.qweight, names.zeros, names.scales, names.theta, names.pairs})
@@ -145,7 +148,19 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool) {
   return {pack_int4(weight.codes.data(), weight.zeros.data(), weight.scales.data(), weight.out, weight.in,
                     weight.group_size, pool),
-          weight.rotation, weight.bias};
+          weight.rotation, weight.bias, weight.order};
+}
+
+Paro4Weight unpack_paro4(const PackedParo4& packed) {
+  Paro4Weight weight;
+  weight.in = packed.weight.in;
+  weight.out = packed.weight.out;
+  weight.group_size = packed.weight.group_size;
+  weight.rotation = packed.rotation;
+  weight.bias = packed.bias;
+  weight.order = packed.order;
+  unpack_int4(packed.weight, weight.codes, weight.zeros, weight.scales);
+  return weight;
 }
 
 }  // namespace paro

@@ -1,6 +1,7 @@
 // A 4-bit linear as the kernels read it, made from the checkpoint's words without a form in between.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,13 +10,15 @@
 #include "kernels/int4/int4.h"
 #include "quant/cpu_linear.h"
 #include "quant/paro4/format.h"
+#include "quant/paro4/read_tensors.h"
 
 namespace paro {
 
 struct PackedParo4 {
   PackedInt4 weight;
   std::shared_ptr<const PairRotation> rotation;
-  std::vector<float> bias;  // [out] or empty
+  std::vector<float> bias;     // [out] or empty
+  std::vector<int32_t> order;  // of Paro4Weight
 };
 
 /// Memory for the codes and meta of `packed`, whose in, out and group_size are set.
@@ -31,5 +34,35 @@ void keep_packed(PreparedCache* prepared, const std::string& codes, const std::s
 PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias,
                               const LoadHelp& help = {});
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool = nullptr);
+/// The numbers again.
+Paro4Weight unpack_paro4(const PackedParo4& packed);
+
+/// Inputs that share a scale of int8 activations where no rotation has spread the outliers among them. In groups of 64
+/// these add 3.1 % to the KL of corrected GPTQ and 1.5 % to that of rounding to nearest, in groups of 32 1.9 % and 0.5
+/// %; the repeated scales cost 7 % of the bytes and 8 % of a prefill's speed (docs/benchmarks.md).
+constexpr int64_t kUnrotatedGroup = 32;
+
+/// A rotation that turns nothing, in groups of at most kUnrotatedGroup (the weight's groups are then cut up, too);
+/// others as they are.
+std::shared_ptr<const PairRotation> cut_unrotated(std::shared_ptr<const PairRotation> rotation);
+
+/// What a checkpoint has for each group of inputs, as the kernels' meta data is made from it.
+struct Int4Groups {
+  std::vector<uint16_t> scales;  // f16 [groups, out]
+  std::vector<uint32_t> zeros;   // words [groups, out/8] as in the public format
+};
+/// Where one weight's parts are kept in a prepared cache, and how they are made when they are not there.
+struct Int4Making {
+  std::string codes_name, groups_name;
+  std::function<Int4Groups()> groups;
+  /// PackedInt4's codes of inputs [begin, end) in multiples of 8 (all of `codes` is given), on any thread.
+  std::function<void(int64_t begin, int64_t end, uint8_t* codes)> pack_codes;
+};
+/// Groups of `file_group` inputs, cut into the kernels' groups of `group_size` with the same scale.
+PackedInt4 make_packed_int4(int64_t out, int64_t in, int64_t file_group, int64_t group_size, const Int4Making& making,
+                            const LoadHelp& help);
+/// The same of the words of the public format, which AWQ shares; `words` from load_paro4_words.
+PackedInt4 pack_public_words(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                             const LoadedTensor& words, int64_t file_group, int64_t group_size, const LoadHelp& help);
 
 }  // namespace paro
