@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <thread>
 
 #include "backends/cpu/cpu_ops.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "calib/awq.h"
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/numeric/random.h"
@@ -24,7 +28,14 @@ namespace {
 
 using testing::HasSubstr;
 
-using Quantize = QuantizeTest;
+class Quantize : public QuantizeTest {
+ protected:
+  /// A run that is stopped after 0, 1 or 2 layers and resumed writes what one run does.
+  void expect_resumed(const std::string& prefix, const std::function<QuantizeOptions(const std::string&)>& make) const;
+
+  /// Qwen 2, with biases of 0.25 on q, k and v.
+  void write_biased_model(const std::string& name, int64_t layers) const;
+};
 
 TEST_F(Quantize, RoundToNearestIsTheFormatsOwn) {
   const Json report = quantize(options("rtn", Method::kRtn));
@@ -150,6 +161,178 @@ TEST_F(Quantize, VariantsAreWrittenAndVerified) {
   for (size_t i = angles.size() / 8 * 5; i < angles.size(); ++i) EXPECT_EQ(angles[i], 0.0f);
 }
 
+// The same method's codes in every format: the linears mean the same numbers, and each checkpoint opens as it says.
+TEST_F(Quantize, EveryFormatHoldsTheSameWeights) {
+  const std::vector<std::pair<Method, std::string>> methods = {
+      {Method::kRtn, "rtn"}, {Method::kGptq, "gptq"}, {Method::kAwq, "awq"}};
+  Json source_config = read_json(folder_ / "source/config.json");
+  source_config["torch_dtype"] = "bfloat16";
+  write_file(folder_ / "source/config.json", source_config.dump());
+  for (const auto& [method, name] : methods) {
+    std::vector<float> first;
+    for (const char* format : {"paroquant", "awq", "gptq"}) {
+      QuantizeOptions o = options(name + "-" + format, method);
+      o.format = format;
+      const Json report = quantize(o);
+      EXPECT_LT(report["verify_kl"].get<double>(), 1e-3) << o.output;
+      const Checkpoint written = open_checkpoint_folder(o.output);
+      EXPECT_EQ(written.config["quantization_config"]["quant_method"], format);
+      EXPECT_EQ(written.config["quantization_config"]["bits"], 4);
+      EXPECT_EQ(written.config["quantization_config"]["group_size"], 32);
+      EXPECT_EQ(written.config["torch_dtype"] == "float16", o.format != "paroquant") << o.format;
+      EXPECT_EQ(std::filesystem::exists(o.output / "quantize_config.json"), o.format == "gptq");
+      const QuantizationConfig config = parse_model_config(written.config, "config.json").quantization;
+      std::vector<float> all;
+      for (const char* linear : {"model.layers.0.self_attn.v_proj", "model.layers.2.mlp.down_proj"}) {
+        const std::vector<int64_t> shape =
+            open_checkpoint_folder(folder_ / "source").weights->require(std::string(linear) + ".weight").shape;
+        const std::vector<float> w =
+            make_cpu_linear(*written.weights, linear, shape[0], shape[1], false, config)->dequantize();
+        all.insert(all.end(), w.begin(), w.end());
+      }
+      if (first.empty()) first = all;
+      EXPECT_EQ(all, first) << o.output;
+    }
+  }
+}
+
+// With all rotations merged nothing is left that AWQ and GPTQ could not hold.
+TEST_F(Quantize, MergedRotationsAreWrittenAsAwqAndGptq) {
+  for (const char* format : {"awq", "gptq"}) {
+    QuantizeOptions o = options(std::string("merged-") + format);
+    o.transform = Transform::kMerged;
+    o.format = format;
+    EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3) << format;
+    const Checkpoint written = open_checkpoint_folder(o.output);
+    EXPECT_EQ(written.config["quantization_config"]["quant_method"], format);
+    EXPECT_FALSE(written.weights->has("model.layers.0.mlp.down_proj.theta"));
+    o.transform = Transform::kHybrid;
+    o.output = folder_ / "hybrid";
+    expect_error(o, ErrorKind::kUsage, {format, "--transform merged"});
+  }
+}
+
+// Fewer bits: the checkpoint opens and is the quantizer's own stream; each bit brings the model closer.
+TEST_F(Quantize, FewerBitsInBothFormatsThatHoldThem) {
+  for (const Method method : {Method::kParoQuant, Method::kGptq}) {
+    double before = 1e9;
+    for (const int64_t bits : {2, 3, 4}) {
+      const std::string name = std::to_string(bits) + (method == Method::kGptq ? "gptq" : "paro");
+      QuantizeOptions o = options(name, method);
+      o.bits = bits;
+      o.act_order = method == Method::kGptq;
+      o.format = method == Method::kGptq ? "gptq" : "paroquant";
+      EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3) << name;
+      const Checkpoint written = open_checkpoint_folder(folder_ / name);
+      EXPECT_EQ(written.config["quantization_config"]["bits"], bits);
+      EXPECT_EQ(written.weights->require("model.layers.0.mlp.down_proj.qweight").stored_bytes, 64 * 128 * bits / 8);
+      const double found = divergence(name);
+      EXPECT_LT(found, before) << name;
+      before = found;
+    }
+  }
+  QuantizeOptions o = options("bad", Method::kAwq);
+  o.bits = 3;
+  o.format = "awq";
+  expect_error(o, ErrorKind::kUsage, {"--bits 3", "--format awq"});
+  o.bits = 8;
+  expect_error(o, ErrorKind::kUsage, {"--bits 8", "2, 3 or 4"});
+}
+
+TEST_F(Quantize, AwqIsCloserThanNearestAndScalesWithoutClippingAlready) {
+  write_tiny_model(folder_ / "source", {.layers = 3, .kv_heads = 1});
+  quantize(options("rtn", Method::kRtn));
+  QuantizeOptions o = options("scales", Method::kAwq);
+  o.format = "awq";
+  o.clip = false;
+  const Json scales = quantize(o);
+  o = options("awq", Method::kAwq);
+  o.format = "awq";
+  const Json report = quantize(o);
+  double without = 0.0, with = 0.0;
+  for (size_t layer = 0; layer < 3; ++layer)
+    for (size_t set = 0; set < 4; ++set) {
+      const Json& a = scales["layers"][layer]["sets"][set];
+      const Json& b = report["layers"][layer]["sets"][set];
+      EXPECT_LE(a["fit"].get<double>(), 1.0);
+      without += a["loss"].get<double>();
+      with += b["loss"].get<double>();
+    }
+  EXPECT_LT(with, without);
+  const double rtn = divergence("rtn"), scaled = divergence("scales"), awq = divergence("awq");
+  EXPECT_LT(scaled, rtn);
+  EXPECT_LT(awq, rtn);
+  EXPECT_THAT(bytes("awq/README.md"), HasSubstr("\"method\": \"awq\""));
+  EXPECT_THAT(bytes("awq/README.md"), HasSubstr("4 bits in the AWQ format"));
+}
+
+// Only the parts are moved: a layer with scales in it gives what the layer gave, with shared value heads, with biases,
+// with linears left out.
+TEST_F(Quantize, AwqScalesChangeNoOutput) {
+  for (const char* family : {"llama", "qwen2", "mistral"}) {
+    const std::string name = std::string("fold-") + family;
+    if (name == "fold-qwen2")
+      write_biased_model(name, 1);
+    else
+      write_tiny_model(folder_ / name, {.layers = 1, .family = family});
+    const Checkpoint source = open_checkpoint_folder(folder_ / name);
+    const ModelConfig config = parse_model_config(source.config, "config.json");
+    const auto device = make_cpu_device(2);
+    const auto ends = load_model_ends(config, *source.weights, device->factory());
+    for (const std::string skip : {"none", "v_proj", "up_proj", "q_proj"}) {
+      QuantizeOptions o = options("unused", Method::kAwq);
+      std::vector<int32_t> ids(128);
+      for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 37 % 250);
+      Streams streams(config, ids, 64, false, *device);
+      streams.embed(*ends);
+      const auto plain = load_layer(config, 0, *ends->rope, *source.weights, device->factory());
+      const auto skipped = [&](const std::string& linear) { return linear.ends_with(skip); };
+      const AwqLayer awq = AwqScaler(o, *device).scale(*plain, *source.weights, streams, skipped, [] {});
+      EXPECT_GE(awq.tensors.size(), 7u);
+      const ReplacedSource replaced(*source.weights, awq.tensors);
+      const auto scaled = load_layer(config, 0, *ends->rope, replaced, device->factory());
+      const auto run = [&](const DecoderLayer& layer) {
+        std::vector<float> x;
+        streams.for_each([&](const Streams::Part& part) {
+          x.assign(part.quantized.f32(), part.quantized.f32() + part.quantized.rows * part.quantized.dim);
+          layer.forward(device->ops(), {x.data(), part.quantized.rows, part.quantized.dim}, part.batch);
+        });
+        return x;
+      };
+      const std::vector<float> before = run(*plain), after = run(*scaled);
+      double error = 0.0, energy = 0.0;
+      for (size_t i = 0; i < before.size(); ++i) {
+        error += std::pow(before[i] - after[i], 2.0);
+        energy += std::pow(before[i], 2.0);
+      }
+      // The cache rounds keys and the scaled values to f16: 2^-11 of each at most. So do weights that stay 16-bit.
+      EXPECT_LT(std::sqrt(error / energy), skip == "none" ? 0x1p-11 : 0x1p-10) << family << " without " << skip;
+      bool changed = false;
+      for (const ReplacedTensor& t : awq.tensors) changed = changed || t.values != source.weights->load_f32(t.name);
+      EXPECT_TRUE(changed);
+    }
+  }
+}
+
+TEST_F(Quantize, ActOrderIsWrittenAndRead) {
+  QuantizeOptions o = options("ordered", Method::kGptq);
+  o.act_order = true;
+  o.format = "gptq";
+  EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3);
+  const Checkpoint written = open_checkpoint_folder(folder_ / "ordered");
+  EXPECT_EQ(written.config["quantization_config"]["desc_act"], true);
+  const LoadedTensor g_idx = written.weights->load("model.layers.1.mlp.down_proj.g_idx");
+  bool plain = true;
+  for (int32_t i = 0; i < 128; ++i) {
+    int32_t group;
+    std::memcpy(&group, g_idx.view.data + i * 4, 4);
+    plain = plain && group == i / 32;
+  }
+  EXPECT_FALSE(plain);
+  quantize(options("rtn", Method::kRtn));
+  EXPECT_LT(divergence("ordered"), divergence("rtn"));
+}
+
 TEST_F(Quantize, SeedsDecideTheBytes) {
   quantize(options("one"));
   quantize(options("two"));
@@ -160,12 +343,37 @@ TEST_F(Quantize, SeedsDecideTheBytes) {
   EXPECT_NE(bytes("one/model.safetensors"), bytes("other/model.safetensors"));
 }
 
-TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
-  quantize(options("whole"));
+void Quantize::write_biased_model(const std::string& name, int64_t layers) const {
+  write_tiny_model(folder_ / name, {.layers = layers, .family = "qwen2"});
+  const Checkpoint source = open_checkpoint_folder(folder_ / name);
+  std::vector<TensorToWrite> tensors;
+  for (const TensorInfo& info : source.weights->tensors()) {
+    const LoadedTensor tensor = source.weights->load(info.name);
+    const auto copy = [tensor](const std::function<void(const void*, size_t)>& sink) {
+      sink(tensor.view.data, static_cast<size_t>(tensor.view.bytes()));
+    };
+    tensors.push_back({info.name, info.dtype, info.shape, copy});
+    for (const char* linear : {"q_proj.weight", "k_proj.weight", "v_proj.weight"}) {
+      if (!info.name.ends_with(linear)) continue;
+      const int64_t out = info.shape[0];
+      const std::string bias = info.name.substr(0, info.name.size() - 6) + "bias";
+      const std::vector<float> values(static_cast<size_t>(out), 0.25f);
+      tensors.push_back({bias, DType::kF32, {out}, [values](const std::function<void(const void*, size_t)>& sink) {
+                           sink(values.data(), values.size() * sizeof(float));
+                         }});
+    }
+  }
+  write_safetensors(folder_ / name / "model.safetensors", tensors);
+}
+
+void Quantize::expect_resumed(const std::string& prefix,
+                              const std::function<QuantizeOptions(const std::string&)>& make) const {
+  const std::string whole = prefix + "-whole";
+  quantize(make(whole));
   for (int done = 0; done < 3; ++done) {
-    const std::string name = "interrupted" + std::to_string(done);
+    const std::string name = prefix + std::to_string(done);
     std::atomic<bool> cancel = done == 0;
-    QuantizeOptions o = options(name);
+    QuantizeOptions o = make(name);
     o.cancel = &cancel;
     std::atomic<bool> over = false;
     std::thread watch([&] {
@@ -187,9 +395,25 @@ TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
     expect_error(o, ErrorKind::kInput, {"\"seed\""});
     o.seed = 0;
     quantize(o);
-    EXPECT_EQ(bytes(name + "/model.safetensors"), bytes("whole/model.safetensors")) << done;
-    EXPECT_EQ(bytes(name + "/config.json"), bytes("whole/config.json"));
+    EXPECT_EQ(bytes(name + "/model.safetensors"), bytes(whole + "/model.safetensors")) << done;
+    EXPECT_EQ(bytes(name + "/config.json"), bytes(whole + "/config.json"));
   }
+}
+
+TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
+  expect_resumed("paro", [&](const std::string& name) { return options(name); });
+  expect_resumed("awq", [&](const std::string& name) {
+    QuantizeOptions o = options(name, Method::kAwq);
+    o.format = "awq";
+    o.skip = {"layers\\.0\\..*v_proj"};
+    return o;
+  });
+  expect_resumed("gptq", [&](const std::string& name) {
+    QuantizeOptions o = options(name, Method::kGptq);
+    o.format = "gptq";
+    o.act_order = true;
+    return o;
+  });
 }
 
 TEST_F(Quantize, AnotherTextOfTheSameSettingsIsNoticedOrUnused) {
@@ -209,6 +433,18 @@ TEST_F(Quantize, WrongFlagsAndTextsAreExplained) {
   QuantizeOptions o = options("bad");
   o.group_size = 128;
   expect_error(o, ErrorKind::kInput, {"128", "q_proj", "64", "32"});
+  o = options("bad");
+  o.format = "awq";
+  expect_error(o, ErrorKind::kUsage, {"--format awq", "--rotations 0"});
+  o = options("bad", Method::kAwq);
+  o.act_order = true;
+  expect_error(o, ErrorKind::kUsage, {"--act-order", "--method gptq"});
+  o = options("bad", Method::kGptq);
+  o.act_order = true;
+  expect_error(o, ErrorKind::kUsage, {"--act-order", "--format gptq"});
+  o.format = "other";
+  o.act_order = false;
+  expect_error(o, ErrorKind::kInput, {"--format", "other"});
   o = options("bad");
   o.skip = {"("};
   expect_error(o, ErrorKind::kUsage, {"--skip"});
@@ -319,29 +555,7 @@ TEST_F(Quantize, SampledTextIsTheSeeds) {
 }
 
 TEST_F(Quantize, BiasesTakePartInTheCorrection) {
-  // Qwen 2 has biases on q, k and v.
-  write_tiny_model(folder_ / "qwen", {.layers = 2, .family = "qwen2"});
-  const Checkpoint source = open_checkpoint_folder(folder_ / "qwen");
-  std::vector<TensorToWrite> tensors;
-  for (const TensorInfo& info : source.weights->tensors()) {
-    const LoadedTensor tensor = source.weights->load(info.name);
-    const auto copy = [tensor](const std::function<void(const void*, size_t)>& sink) {
-      sink(tensor.view.data, static_cast<size_t>(tensor.view.bytes()));
-    };
-    tensors.push_back({info.name, info.dtype, info.shape, copy});
-    for (const char* name : {"q_proj.weight", "k_proj.weight", "v_proj.weight"}) {
-      if (!info.name.ends_with(name)) continue;
-      const int64_t out = info.shape[0];
-      const std::string bias = info.name.substr(0, info.name.size() - 6) + "bias";
-      const std::vector<float> values(static_cast<size_t>(out), 0.25f);
-      tensors.push_back({bias, DType::kF32, {out}, [values](const std::function<void(const void*, size_t)>& sink) {
-                           sink(values.data(), values.size() * sizeof(float));
-                         }});
-    }
-  }
-  std::filesystem::copy(folder_ / "qwen", folder_ / "biased");
-  std::filesystem::remove(folder_ / "biased/model.safetensors");
-  write_safetensors(folder_ / "biased/model.safetensors", tensors);
+  write_biased_model("biased", 2);
   QuantizeOptions o = options("out");
   o.model = (folder_ / "biased").string();
   EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3);

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
@@ -56,6 +55,22 @@ std::vector<float> transposed(const CpuMatrix& w, ThreadPool& pool) {
         for (int64_t o = o0; o < std::min(o0 + kTile, w.out); ++o)
           result[static_cast<size_t>(i * w.out + o)] = w.values[static_cast<size_t>(o * w.in + i)];
   });
+  return result;
+}
+
+SquareMatrix reordered(const SquareMatrix& h, std::span<const int32_t> order) {
+  SquareMatrix result(h.n);
+  for (int64_t i = 0; i < h.n; ++i)
+    for (int64_t j = 0; j < h.n; ++j)
+      result.row(i)[j] = h.row(order[static_cast<size_t>(i)])[order[static_cast<size_t>(j)]];
+  return result;
+}
+
+/// w [in, out].
+std::vector<float> reordered(const std::vector<float>& w, int64_t out, std::span<const int32_t> order) {
+  std::vector<float> result(w.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    std::copy_n(w.begin() + order[i] * out, out, result.begin() + static_cast<int64_t>(i) * out);
   return result;
 }
 
@@ -131,7 +146,11 @@ class CpuDevice : public Device {
       w = corrected_weight(w.data(), weight->out, moment, std::move(excess), damping, pool_);
     }
   }
-  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options) override;
+  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options,
+                      const std::vector<float>& scale) override {
+    const std::vector<float> moment(cpu(h).h.data.begin(), cpu(h).h.data.end());
+    return calib::nearest_loss(transposed(cpu(w), pool_), w.out, scale, moment, options, kernels_, pool_);
+  }
   FitResult fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) override;
   void rotate(SecondMoment& h, const PairRotation& rotation) override {
     rotate_second_moment(rotation, static_cast<CpuMoment&>(h).h, pool_);
@@ -139,10 +158,17 @@ class CpuDevice : public Device {
   Rounded round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                 const RoundOptions& options) override {
     std::vector<float> rotated = transposed(cpu(w), pool_);
+    if (!options.order.empty()) {
+      PARO_CHECK(h != nullptr && is_identity(rotation));
+      return round_second_order(reordered(rotated, w.out, options.order), w.out, reordered(cpu(*h).h, options.order),
+                                options, kernels_, pool_);
+    }
     rotate_transposed(rotation, rotated.data(), w.out, pool_);
-    return h == nullptr ? round_to_nearest(rotated, w.out, options, kernels_, pool_)
-                        : round_second_order(rotated, w.out, cpu(*h).h, options, kernels_, pool_);
+    if (h == nullptr) return round_to_nearest(rotated, w.out, options, kernels_, pool_);
+    return options.second_order ? round_second_order(rotated, w.out, cpu(*h).h, options, kernels_, pool_)
+                                : round_clipped(rotated, w.out, cpu(*h).h, options, kernels_, pool_);
   }
+  bool has_baselines() const override { return true; }
 
   double measure_rate() override { return measure_machine_limits(pool_).f32_gflop_per_s * 1e9 * kShareOfPeak; }
   Json fingerprint() const override { return {{"threads", pool_.size()}, {"isa", isa_name(active_isa())}}; }
@@ -153,32 +179,6 @@ class CpuDevice : public Device {
   const Kernels& kernels_;
   DenseWeightFactory factory_;
 };
-
-double CpuDevice::nearest_loss(const WeightMatrix& weight, const SecondMoment& moment, const RoundOptions& options) {
-  const std::vector<float> h(cpu(moment).h.data.begin(), cpu(moment).h.data.end());
-  const std::vector<float> w = transposed(cpu(weight), pool_);
-  const Rounded rounded = round_to_nearest(w, weight.out, options, kernels_, pool_);
-  std::vector<float> error(w.size());
-  const int64_t groups = weight.in / options.group_size;
-  pool_.parallel_for(weight.in, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t o = 0; o < weight.out; ++o) {
-        const auto group = static_cast<size_t>(o * groups + i / options.group_size);
-        const auto at = static_cast<size_t>(i * weight.out + o);
-        error[at] = (static_cast<float>(rounded.codes[static_cast<size_t>(o * weight.in + i)]) - rounded.zeros[group]) *
-                        rounded.scales[group] -
-                    w[at];
-      }
-  });
-  constexpr int64_t kRows = 64;
-  std::vector<double> parts(static_cast<size_t>((weight.out + kRows - 1) / kRows));
-  pool_.parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part)
-      parts[static_cast<size_t>(part)] =
-          quadratic_loss(error, weight.out, h, part * kRows, std::min(weight.out, (part + 1) * kRows));
-  });
-  return std::accumulate(parts.begin(), parts.end(), 0.0);
-}
 
 FitResult CpuDevice::fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) {
   FitProblem stacked_problem;

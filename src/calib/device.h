@@ -97,15 +97,19 @@ class Device {
   /// Each weight becomes the one whose output comes closest to what is wanted (correction.h).
   virtual void correct(std::span<WeightMatrix* const> weights, const MomentSums& sums, CrossMoment cross,
                        const SecondMoment& h, double damping, const std::string& where) = 0;
-  /// trace of E H E^T for E = W rounded to nearest - W.
-  virtual double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options) = 0;
+  /// trace of E H E^T for E = (nearest(W diag(scale)) - W diag(scale)) diag(1 / scale); scale [in] or empty: 1.
+  virtual double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options,
+                              const std::vector<float>& scale = {}) = 0;
   virtual FitResult fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) = 0;
   /// H of x -> H of R diag(channel_scales) x, in place.
   virtual void rotate(SecondMoment& h, const PairRotation& rotation) = 0;
-  /// Codes of the weight in the rotated basis: by second-order rounding with `h` in that basis, to nearest without.
+  /// Codes of the weight in the rotated basis: with `h` in that basis by options.second_order, to nearest without. With
+  /// options.order (and a rotation that is_identity) input i of the codes is input order[i] of w and of h.
   virtual Rounded round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                         const RoundOptions& options) = 0;
 
+  /// Whether nearest_loss takes scales, and round an order and clipping without second-order rounding.
+  virtual bool has_baselines() const = 0;
   /// Floating-point operations a second (a multiply-add is two) that a whole run sustains, counted as estimate.cpp
   /// counts them; measured on the spot.
   virtual double measure_rate() = 0;

@@ -11,6 +11,7 @@
 namespace paro::calib {
 
 Json estimate_quantize(const QuantizeOptions& options, Device& device) {
+  options.check();
   const Checkpoint checkpoint = open_checkpoint(options.model, {.tokenizer = false}, options.hub);
   const ModelConfig c = parse_model_config(checkpoint.config, checkpoint.config_place());
   const double q = static_cast<double>(c.heads * c.head_dim);
@@ -20,15 +21,19 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const double inputs = dim * (q + 2 * kv) + 2 * dim * ffn;  // weights of the sets q/k/v and gate/up
   const double outputs = q * dim + ffn * dim;                // of o and down
   const bool rtn = options.method == Method::kRtn;
-  const bool full = !rtn && options.correction != Correction::kOff;
+  const bool full = options.corrected();
   const double tokens = rtn ? 64.0 : static_cast<double>(options.samples * options.seq_len);
   const double attention = 2.0 * q * static_cast<double>(rtn ? 64 : options.seq_len) / 2.0;
   // Multiply-adds a token and layer: both streams, then H (one triangle) and the cross moments.
-  double macs = (inputs + outputs + attention) * (full ? 2.0 : 1.0);
+  double macs = (inputs + outputs + attention) * (full || options.method == Method::kAwq ? 2.0 : 1.0);
   if (!rtn) macs += (2 * dim * dim + q * q + ffn * ffn) / 2.0 + (full ? 2 * dim * dim + q * dim + ffn * dim : 0.0);
   macs *= tokens;
   // Once a layer: correction and rounding (Cholesky factor and updates), 200 steps of the rotation fit.
-  if (!rtn) {
+  if (options.method == Method::kAwq) {
+    // Losses of 20 scales, then the clipping search: 17 ranges, products inside groups.
+    macs += 20.0 * (inputs * dim + q * dim * q + ffn * dim * ffn);
+    macs += 17.0 * 1.5 * static_cast<double>(options.group_size) * (inputs + outputs);
+  } else if (!rtn) {
     macs += 2.0 * (dim * dim * dim * 2 + q * q * q + ffn * ffn * ffn) / 3.0 + 4.0 * (inputs * dim + outputs * ffn);
     if (options.rotations > 0) macs += 200.0 * static_cast<double>(options.group_size) * 2.0 * (inputs + outputs);
   }
@@ -51,7 +56,8 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const double kept = tokens * std::max(ffn, q) * 4.0;
   const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);
   const double moments = ffn * ffn * 8.0 * 4.0;
-  const double quantized = weights * (0.5 + 20.0 / 8.0 / static_cast<double>(options.group_size));
+  const double quantized =
+      weights * (static_cast<double>(options.bits) / 8.0 + 20.0 / 8.0 / static_cast<double>(options.group_size));
   const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings && !merged ? 1.0 : 2.0);
   const double memory = std::max(hidden + kept + layer + moments, merged ? merged_fit_bytes(c) : 0.0);
   return {{"settings", options.settings()},

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/progress.h"
 #include "io/safetensors.h"
+#include "quant/method.h"
 
 namespace paro::calib {
 namespace {
@@ -71,7 +72,7 @@ void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint
 }
 
 std::string loss_table(const Json& layers) {
-  std::string table = "| layer | linears | rounding to nearest | written | rotation fit |\n|---|---|---|---|---|\n";
+  std::string table = "| layer | linears | rounding to nearest | written | fit |\n|---|---|---|---|---|\n";
   for (size_t layer = 0; layer < layers.size(); ++layer)
     for (const Json& set : layers[layer]["sets"]) {
       std::string linears;
@@ -91,16 +92,21 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
                     const WorkFolder& work) {
   std::vector<TensorToWrite> tensors;
   std::set<std::string> quantized;
+  std::set<std::string> written;
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     const Json report = work.layer_report(layer);
     for (const Json& linear : report["linears"]) quantized.insert(linear["name"].get<std::string>());
     if (report["linears"].empty()) continue;
     const std::shared_ptr<const SafetensorsFile> file = SafetensorsFile::open(work.layer_file(layer));
-    for (const TensorInfo& info : file->tensors()) tensors.push_back(copied(file, info));
+    for (const TensorInfo& info : file->tensors()) {
+      tensors.push_back(copied(file, info));
+      written.insert(info.name);
+    }
   }
   for (const TensorInfo& info : source.weights->tensors()) {
     const size_t dot = info.name.rfind('.');
     if (dot != std::string::npos && quantized.contains(info.name.substr(0, dot))) continue;
+    if (written.contains(info.name)) continue;
     if (config.tied_embeddings && info.name == "lm_head.weight") continue;
     if (!is_float(info.dtype)) continue;
     if (info.name.ends_with("rotary_emb.inv_freq")) continue;
@@ -110,20 +116,35 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
   write_tokenizer_files(options.output, source);
 }
 
-void export_config(const QuantizeOptions& options, const Checkpoint& source) {
+void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers) {
+  WrittenLinears linears;
+  for (const Json& layer : layers) {
+    for (const Json& linear : layer["linears"]) linears.quantized.push_back(linear["name"].get<std::string>());
+    for (const Json& name : layer["kept"]) linears.kept.push_back(name.get<std::string>());
+  }
+  const QuantizationConfig quantization = options.quantization();
   Json config = source.config;
-  config["quantization_config"] = {{"quant_method", "paroquant"},
-                                   {"bits", options.bits},
-                                   {"group_size", options.group_size},
-                                   {"krot", std::max<int64_t>(1, options.rotations)}};
+  config["quantization_config"] = require_format(quantization.method, "--format").describe(quantization, linears);
+  if (options.format != "paroquant") {
+    config.erase("dtype");
+    config["torch_dtype"] = "float16";
+  }
+  if (options.format == "gptq")
+    write_file(options.output / "quantize_config.json", dump_json(config["quantization_config"], 2));
   write_file(options.output / "config.json", dump_json(config, 2));
 }
 
 void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& layers,
                  const ExportedFigures& figures) {
-  std::string card = "---\nlibrary_name: paro\ntags:\n- paroquant\n- 4-bit\n---\n\n";
-  card += fmt::format("# {}, 4 bits in the ParoQuant format\n\nMade by `paro quantize` from `{}` in {}.\n\n",
-                      source.path.stem().string(), source.name, duration_text(figures.seconds));
+  const bool own = options.format == "paroquant";
+  std::string card = fmt::format("---\nlibrary_name: {}\ntags:\n- {}\n- {}-bit\n---\n\n", own ? "paro" : "transformers",
+                                 options.format, options.bits);
+  card += fmt::format("# {}, {} bits in the {} format\n\nMade by `paro quantize` from `{}` in {}.\n\n",
+                      source.path.stem().string(), options.bits,
+                      own                       ? "ParoQuant"
+                      : options.format == "awq" ? "AWQ"
+                                                : "GPTQ",
+                      source.name, duration_text(figures.seconds));
   card += "## Settings\n\n```json\n" + dump_json(options.settings(), 2) + "\n```\n\n";
   card += fmt::format(
       "Reopened after writing: mean KL to the logits of the quantizer's own stream {:.1e} nats with f32 activations, "
@@ -140,10 +161,12 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
         "without.\n",
         figures.transform["values_loss"].get<double>());
   if (options.method != Method::kRtn)
-    card +=
-        "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; rotation "
-        "fit: expected rounding error after over before.\n\n" +
-        loss_table(layers);
+    card += fmt::format(
+                "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; "
+                "{}.\n\n",
+                options.method == Method::kAwq ? "fit: expected loss with the scales over without"
+                                               : "fit: expected rounding error after the rotation fit over before") +
+            loss_table(layers);
   write_file(options.output / "README.md", card);
 }
 

@@ -9,9 +9,11 @@
 namespace paro::calib {
 
 struct LayerPipeline::Layers {
+  std::unique_ptr<ReplacedSource> source;  // what both were loaded from
   std::unique_ptr<DecoderLayer> full;
   std::unique_ptr<DecoderLayer> quantized;
   std::vector<LinearSlot> slots;  // of `quantized`
+  std::vector<AwqSet> awq;        // by set; empty for other methods
 
   const Linear& first_of(int set) const {
     for (const LinearSlot& slot : slots)
@@ -20,6 +22,17 @@ struct LayerPipeline::Layers {
     return *slots.front().weight->get();
   }
 };
+
+namespace {
+
+/// Of tensors, those that are neither the weight nor the bias of a linear with codes.
+std::vector<ReplacedTensor> not_quantized(std::vector<ReplacedTensor> tensors,
+                                          const std::function<bool(const std::string&)>& has_codes) {
+  std::erase_if(tensors, [&](const ReplacedTensor& t) { return has_codes(t.name.substr(0, t.name.rfind('.'))); });
+  return tensors;
+}
+
+}  // namespace
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
                              const Rope& rope, Device& device, Streams& streams, std::vector<bool> online)
@@ -38,17 +51,30 @@ void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
 }
 
-LayerPipeline::Layers LayerPipeline::load(int64_t index) const {
+LayerPipeline::Layers LayerPipeline::load(int64_t index, std::vector<ReplacedTensor> replaced) const {
   Layers layers;
-  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, source_, device_.factory());
-  layers.quantized = load_layer(config_, index, rope_, source_, device_.factory());
+  layers.source = std::make_unique<ReplacedSource>(source_, std::move(replaced));
+  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, *layers.source, device_.factory());
+  layers.quantized = load_layer(config_, index, rope_, *layers.source, device_.factory());
   layers.slots = layers.quantized->linear_slots();
   return layers;
 }
 
 QuantizedLayer LayerPipeline::quantize(int64_t index) {
-  Layers layers = load(index);
   QuantizedLayer result;
+  Layers layers = load(index, {});
+  if (options_.method == Method::kAwq) {
+    AwqLayer awq =
+        AwqScaler(options_, device_).scale(*layers.quantized, source_, streams_, skipped_, [this] { check_cancel(); });
+    layers = load(index, awq.tensors);
+    layers.awq = std::move(awq.sets);
+    result.replaced = not_quantized(std::move(awq.tensors), [&](const std::string& name) {
+      return !skipped_(name) && std::any_of(layers.slots.begin(), layers.slots.end(),
+                                            [&](const LinearSlot& slot) { return slot.name == name; });
+    });
+  }
+  for (const LinearSlot& slot : layers.slots)
+    if (skipped_(slot.name)) result.kept.push_back(slot.name);
   for (const Block& block : kLayerBlocks) {
     quantize_inputs(layers, block, index, result);
     quantize_outputs(layers, block, index, result);
@@ -56,26 +82,26 @@ QuantizedLayer LayerPipeline::quantize(int64_t index) {
   return result;
 }
 
-void LayerPipeline::replay(int64_t index, const std::vector<NamedWeight>& weights) {
-  Layers layers = load(index);
+void LayerPipeline::replay(int64_t index, const QuantizedLayer& layer) {
+  Layers layers = load(index, layer.replaced);
   for (const Block& block : kLayerBlocks) {
-    install(layers.slots, block.first_set, weights);
+    install(layers.slots, block.first_set, layer.weights);
     advance_to_last(layers, block, nullptr);
-    install(layers.slots, block.first_set + 1, weights);
+    install(layers.slots, block.first_set + 1, layer.weights);
     advance_last(layers, block);
   }
 }
 
 void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result) {
   const int set = block.first_set;
-  std::vector<SetMember> wanted = members(layers.slots, set);
+  std::vector<SetMember> wanted = members(layers, set);
   if (wanted.empty()) return;
   const uint64_t stream = static_cast<uint64_t>(index * 4 + set);
-  if (options_.method == Method::kRtn) {
+  if (!options_.collects_by_set()) {
     finish_set(layers, set, std::move(wanted), nullptr, CrossMoment::kNone, stream, result);
     return;
   }
-  const bool corrected = options_.correction != Correction::kOff;
+  const bool corrected = options_.corrected();
   const Linear& target = layers.first_of(set);
   const auto sums = device_.make_sums(target.in, corrected ? target.in : 0);
   RecordingOps recorder(ops_);
@@ -102,13 +128,13 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
 
 void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result) {
   const int set = block.first_set + 1;
-  std::vector<SetMember> wanted = members(layers.slots, set);
+  std::vector<SetMember> wanted = members(layers, set);
   const uint64_t stream = static_cast<uint64_t>(index * 4 + set);
-  if (wanted.empty() || options_.method == Method::kRtn) {
+  if (wanted.empty() || !options_.collects_by_set()) {
     advance_to_last(layers, block, nullptr);
     if (!wanted.empty()) finish_set(layers, set, std::move(wanted), nullptr, CrossMoment::kNone, stream, result);
   } else {
-    const bool corrected = options_.correction != Correction::kOff;
+    const bool corrected = options_.corrected();
     const Linear& last = layers.first_of(set);
     const auto sums = device_.make_sums(last.in, corrected ? last.out : 0);
     advance_to_last(layers, block, sums.get());
@@ -125,7 +151,7 @@ void LayerPipeline::advance_to_last(Layers& layers, const Block& block, MomentSu
   const bool keep = device_.can_keep(streams_.rows() * last.in * static_cast<int64_t>(sizeof(float)));
   if (keep) kept_ = device_.allocate(streams_.rows() * last.in);
   RecordingOps recorder(ops_);
-  const std::vector<float> bias = bias_of(source_, last.name);
+  const std::vector<float> bias = bias_of(*layers.source, last.name);
   Values wanted;
   if (streams_.has_full()) wanted = device_.allocate(streams_.rows_of_part() * streams_.dim());
   streams_.for_each([&](const Streams::Part& part) {
@@ -166,11 +192,11 @@ void LayerPipeline::advance_last(Layers& layers, const Block& block) {
   });
 }
 
-std::vector<SetMember> LayerPipeline::members(const std::vector<LinearSlot>& slots, int set) const {
+std::vector<SetMember> LayerPipeline::members(const Layers& layers, int set) const {
   std::vector<SetMember> result;
-  for (const LinearSlot& slot : slots) {
+  for (const LinearSlot& slot : layers.slots) {
     if (slot.set != set || skipped_(slot.name)) continue;
-    result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(source_, slot.name)});
+    result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(*layers.source, slot.name)});
   }
   return result;
 }
@@ -180,8 +206,11 @@ void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> m
   SetReport report;
   for (const SetMember& member : members) report.linears.push_back(member.name);
   QuantizedSet quantized =
-      quantizer_.quantize(std::move(members), sums, cross, stream, online_.at(static_cast<size_t>(set)));
+      layers.awq.empty()
+          ? quantizer_.quantize(std::move(members), sums, cross, stream, online_.at(static_cast<size_t>(set)))
+          : quantizer_.quantize(std::move(members), *layers.awq[static_cast<size_t>(set)].h);
   report.losses = quantized.losses;
+  if (!layers.awq.empty()) report.losses.fit = layers.awq[static_cast<size_t>(set)].loss_ratio;
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)
     weights.push_back({report.linears[i], std::move(quantized.weights[i])});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "calib/awq.h"
 #include "calib/device.h"
 #include "calib/layer_blocks.h"
 #include "calib/set_quantizer.h"
@@ -33,6 +34,8 @@ struct SetReport {
 struct QuantizedLayer {
   std::vector<NamedWeight> weights;
   std::vector<SetReport> sets;
+  std::vector<ReplacedTensor> replaced;  // not quantized, but other than in the source; values that F16 holds
+  std::vector<std::string> kept;         // linears left as they are
 };
 
 class LayerPipeline {
@@ -44,13 +47,14 @@ class LayerPipeline {
   /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
   QuantizedLayer quantize(int64_t index);
   /// Moves the streams through a layer that an earlier run has finished, exactly as that run did.
-  void replay(int64_t index, const std::vector<NamedWeight>& weights);
+  void replay(int64_t index, const QuantizedLayer& layer);
 
  private:
   struct Layers;  // the layer in full precision and as it is being quantized
   using Block = LayerBlock;
 
-  Layers load(int64_t index) const;
+  /// With `replaced` in the place of the source's tensors.
+  Layers load(int64_t index, std::vector<ReplacedTensor> replaced) const;
   void quantize_inputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result);
   void quantize_outputs(Layers& layers, const Block& block, int64_t index, QuantizedLayer& result);
   /// The full stream through the block; the quantized stream up to its last linear, whose inputs are kept (and added
@@ -59,7 +63,7 @@ class LayerPipeline {
   /// The last linear's output into the quantized stream.
   void advance_last(Layers& layers, const Block& block);
   void install(std::vector<LinearSlot>& slots, int set, const std::vector<NamedWeight>& weights) const;
-  std::vector<SetMember> members(const std::vector<LinearSlot>& slots, int set) const;
+  std::vector<SetMember> members(const Layers& layers, int set) const;
   void finish_set(Layers& layers, int set, std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
                   uint64_t stream, QuantizedLayer& result);
   void check_cancel() const;

@@ -1,24 +1,50 @@
 #include "calib/options.h"
 
+#include "base/error.h"
+
 namespace paro::calib {
 
+void QuantizeOptions::check() const {
+  const bool merged = method == Method::kParoQuant && transform == Transform::kMerged;
+  if (format != "paroquant" && rotations > 0 && !merged)
+    fail_usage(
+        "--format {}: holds no rotations; expected --transform merged, --rotations 0 or a method without them "
+        "(awq, gptq, rtn)",
+        format);
+  if (bits < 2 || bits > 4) fail_usage("--bits {}: expected 2, 3 or 4", bits);
+  if (format == "awq" && bits != 4) fail_usage("--bits {}: --format awq holds 4 bits only", bits);
+  if (!act_order) return;
+  if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
+  if (format != "gptq")
+    fail_usage("--act-order: expected --format gptq (no other says which input is where), found {}", format);
+}
+
+QuantizationConfig QuantizeOptions::quantization() const {
+  return {.method = format, .bits = bits, .group_size = group_size, .rotations = rotations, .act_order = act_order};
+}
+
 Json QuantizeOptions::settings() const {
-  const char* const methods[] = {"paroquant", "gptq", "rtn"};
+  const char* const methods[] = {"paroquant", "gptq", "rtn", "awq"};
   const char* const corrections[] = {"full", "target", "off"};
-  Json result = {{"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}};
+  Json result = {
+      {"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
+  result["clip"] = clip;
   const char* const transforms[] = {"online", "hybrid", "merged"};
   if (method == Method::kParoQuant) result["transform"] = transforms[static_cast<int>(transform)];
-  result["correction"] = corrections[static_cast<int>(correction)];
-  result["rotations"] = rotations;
+  if (method != Method::kAwq) {
+    result["correction"] = corrections[static_cast<int>(correction)];
+    result["rotations"] = rotations;
+    result["sweeps"] = sweeps;
+    result["act_order"] = act_order;
+  }
   if (rotations > 0) {
     const char* const kinds[] = {"random", "butterfly", "magnitude"};
     result["pairs"] = kinds[static_cast<int>(pairs)];
     if (pair_fraction < 1.0) result["pair_fraction"] = pair_fraction;
     result["share_rotations"] = share_rotations;
   }
-  result["sweeps"] = sweeps;
   Json files = Json::array();
   for (const auto& file : calibration) files.push_back(file.filename().string());
   result["calibration"] = files.empty() ? Json("sampled from the model itself") : files;

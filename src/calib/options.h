@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "calib/numeric/pairs.h"
 #include "io/hub.h"
+#include "model/config.h"
 
 namespace paro::calib {
 
@@ -17,6 +18,7 @@ enum class Method {
   kParoQuant,  // rotation fit, target correction, second-order rounding
   kGptq,       // the same without rotation
   kRtn,        // round to nearest; no calibration
+  kAwq,        // scales that are moved into what comes before, then rounding to nearest with a clipping search
 };
 
 /// Where inputs are rotated.
@@ -37,7 +39,7 @@ struct QuantizeOptions {
   std::string model;
   std::filesystem::path output;
   Method method = Method::kParoQuant;
-  int64_t bits = 4;
+  int64_t bits = 4;  // 2 to 4
   int64_t group_size = 128;
   int64_t rotations = 8;  // rounds; 0: none
   PairKind pairs = PairKind::kRandom;
@@ -49,12 +51,28 @@ struct QuantizeOptions {
   int64_t samples = 128;
   int64_t seq_len = 2048;
   uint64_t seed = 0;
-  std::vector<std::string> skip;  // regular expressions of linears that stay 16-bit
-  int64_t sweeps = 0;             // of coordinate descent after GPTQ
+  std::vector<std::string> skip;     // regular expressions of linears that stay 16-bit
+  int64_t sweeps = 0;                // of coordinate descent after GPTQ
+  bool act_order = false;            // GPTQ: inputs in the order of their energy; only --format gptq can say so
+  bool clip = true;                  // search for smaller ranges (not rtn)
+  std::string format = "paroquant";  // of the linears written, by quant_method (quant/method.h)
   bool resume = false;
   int threads = 0;  // 0: physical cores
   HubOptions hub;
   const std::atomic<bool>* cancel = nullptr;
+
+  /// Second moments are taken set by set (awq takes all of a layer's at once, rtn none).
+  bool collects_by_set() const { return method == Method::kParoQuant || method == Method::kGptq; }
+  /// A full-precision stream runs beside the quantized one.
+  bool corrected() const { return collects_by_set() && correction != Correction::kOff; }
+  /// Steps that not every device has (Device::has_baselines).
+  bool needs_baselines() const { return method == Method::kAwq || act_order; }
+  /// The largest code.
+  double levels() const { return static_cast<double>((int64_t{1} << bits) - 1); }
+  /// Combinations that cannot be: Error{kUsage}.
+  void check() const;
+  /// "quantization_config" of the checkpoint written.
+  QuantizationConfig quantization() const;
 
   /// Everything that the output's bytes depend on besides the source: the model card and --resume compare it.
   Json settings() const;

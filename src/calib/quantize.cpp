@@ -48,7 +48,7 @@ Source open_source(const QuantizeOptions& options) {
   return source;
 }
 
-/// Before anything is computed: every linear's width must be a multiple of the group, its height of 8.
+/// Before anything is computed: every linear's width must be a multiple of the group, its height fill whole words.
 void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory,
                   const SkipFilter& skipped) {
   const Rope rope(source.config.rope, source.config.head_dim, source.config.max_positions);
@@ -63,9 +63,10 @@ void check_shapes(const QuantizeOptions& options, const Source& source, WeightFa
       fail_input("--group-size {}: does not divide the input width {} of \"{}\"; sizes that do: {}", options.group_size,
                  linear.in, slot.name, fitting.empty() ? "none (use --skip)" : fitting);
     }
-    if (linear.out % 8 != 0)
-      fail_input("\"{}\": expected a number of outputs that is a multiple of 8, found {}; use --skip", slot.name,
-                 linear.out);
+    const int64_t outputs = options.bits == 4 ? 8 : options.bits == 3 ? 32 : 16;
+    if (linear.out % outputs != 0)
+      fail_input("\"{}\": expected a number of outputs that is a multiple of {}, found {}; use --skip", slot.name,
+                 outputs, linear.out);
   }
 }
 
@@ -143,13 +144,15 @@ Json quantize(const QuantizeOptions& options) {
 }
 
 Json quantize(const QuantizeOptions& options, Device& device) {
+  options.check();
+  if (options.needs_baselines() && !device.has_baselines())
+    fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
   const SkipFilter skipped(options.skip);
-  const bool with_full = options.method != Method::kRtn && options.correction != Correction::kOff;
   const Amount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
   check_shapes(options, source, device.factory(), skipped);
-  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume);
+  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
     try {
@@ -168,8 +171,11 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   QuantizeOptions effective = options;
   if (std::find(transformed.online.begin(), transformed.online.end(), true) == transformed.online.end())
     effective.rotations = 0;
+  if (options.format != "paroquant" && effective.rotations > 0)
+    fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
+               options.format);
   const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
-  Streams streams(config, std::move(*ids), amount.seq_len, with_full, device);
+  Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
   streams.embed(*ends);
   LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
 
@@ -189,7 +195,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
 
   ExportedFigures figures;
   export_tensors(effective, checkpoint, config, work);
-  export_config(effective, checkpoint);
+  export_config(effective, checkpoint, layers);
   const int64_t last = amount.samples - 1;
   const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
   const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);

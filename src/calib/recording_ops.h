@@ -1,4 +1,4 @@
-// An op set that runs a layer on another one and catches the input of one of its linears. Coarse operations that
+// An op set that runs a layer on another one and catches the inputs of its linears. Coarse operations that
 // contain linears keep their default bodies, so that every linear comes by here.
 #pragma once
 
@@ -15,6 +15,10 @@ class RecordingOps : public Ops {
   /// Runs `block` until the linear `target` is about to be computed and hands its input [rows, in] to `use`; nothing
   /// behind it is computed. The input lives until `use` returns.
   void capture(const Linear& target, const std::function<void()>& block, const std::function<void(Tensor)>& use);
+
+  /// Runs the whole `block`; use(i, x) sees the input of targets[i] just before it is computed.
+  void watch(std::span<const Linear* const> targets, const std::function<void()>& block,
+             const std::function<void(size_t target, Tensor x)>& use);
 
   Tensor make(int64_t rows, int64_t dim) override { return inner_.make(rows, dim); }
   void begin_scope() override { inner_.begin_scope(); }
@@ -45,6 +49,8 @@ class RecordingOps : public Ops {
   Ops& inner_;
   const Linear* target_ = nullptr;
   const std::function<void(Tensor)>* use_ = nullptr;
+  std::span<const Linear* const> watched_;
+  const std::function<void(size_t, Tensor)>* see_ = nullptr;
 };
 
 }  // namespace paro::calib

@@ -11,11 +11,23 @@ namespace {
 
 constexpr double kCorrectionDamping = 0.01;
 
+/// Inputs by falling energy, GPTQ's act-order: what matters most is rounded first, with all others left to make up.
+std::vector<int32_t> by_energy(const SecondMoment& h) {
+  std::vector<int32_t> order(static_cast<size_t>(h.n));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return h.diagonal[static_cast<size_t>(a)] > h.diagonal[static_cast<size_t>(b)];
+  });
+  return order;
+}
+
 RoundOptions round_options(const QuantizeOptions& options, bool clip) {
   RoundOptions result;
   result.group_size = options.group_size;
+  result.levels = options.levels();
   result.sweeps = options.sweeps;
-  result.clip = clip;
+  result.clip = clip && options.clip;
+  result.second_order = options.method != Method::kAwq;
   return result;
 }
 
@@ -32,6 +44,12 @@ std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, con
   return rotation;
 }
 
+void set_losses(QuantizedSet& set, const std::vector<double>& nearest, double rounded, double energy) {
+  energy = std::max(energy, 1e-30);
+  set.losses.rtn = std::accumulate(nearest.begin(), nearest.end(), 0.0) / energy;
+  set.losses.rounded = rounded / energy;
+}
+
 }  // namespace
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
@@ -40,9 +58,7 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
   double loss = 0.0;
   double energy = 0.0;
   if (sums == nullptr) {
-    const int64_t in = members.front().weight->in;
-    const auto rotation =
-        stored_rotation(idle_pairs(in, options_.group_size, 0), std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
+    const auto rotation = unrotated(members.front().weight->in);
     for (const SetMember& member : members) result.weights.push_back(round(member, rotation, nullptr, loss, energy));
     return result;
   }
@@ -73,9 +89,7 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
     }
     result.losses.fit = fit_sum / static_cast<double>(members.size());
   }
-  energy = std::max(energy, 1e-30);
-  result.losses.rtn = std::accumulate(nearest_losses.begin(), nearest_losses.end(), 0.0) / energy;
-  result.losses.rounded = loss / energy;
+  set_losses(result, nearest_losses, loss, energy);
   return result;
 }
 
@@ -98,6 +112,24 @@ PairRounds SetQuantizer::pairs_for(std::span<const WeightMatrix* const> weights,
   return pairs;
 }
 
+QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const SecondMoment& h) const {
+  QuantizedSet result;
+  double loss = 0.0;
+  double energy = 0.0;
+  std::vector<double> nearest_losses;
+  const auto rotation = unrotated(h.n);
+  for (const SetMember& member : members) {
+    nearest_losses.push_back(device_.nearest_loss(*member.weight, h, round_options(options_, false)));
+    result.weights.push_back(round(member, rotation, &h, loss, energy));
+  }
+  set_losses(result, nearest_losses, loss, energy);
+  return result;
+}
+
+std::shared_ptr<const PairRotation> SetQuantizer::unrotated(int64_t in) const {
+  return stored_rotation(idle_pairs(in, options_.group_size, 0), std::vector<float>(static_cast<size_t>(in / 2), 0.0f));
+}
+
 std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatrix* const> weights,
                                                       std::span<const double> nearest_losses, const SecondMoment& h,
                                                       const PairRounds& pairs, SetLosses& losses) const {
@@ -114,14 +146,18 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatr
     problem.row_weight.push_back(static_cast<float>(1.0 / std::max(loss / mean, 1e-20)));
   for (auto group = h.diagonal.begin(); group != h.diagonal.end(); group += options_.group_size)
     problem.group_energy.push_back(std::accumulate(group, group + options_.group_size, 0.0) / mean);
-  const FitResult result = device_.fit(problem, pairs, FitOptions{});
+  const FitResult result = device_.fit(problem, pairs, {.levels = options_.levels()});
   losses.fit = result.loss_before > 0.0 ? result.loss_after / result.loss_before : 1.0;
   return stored_rotation(pairs, result.theta);
 }
 
 Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const PairRotation> rotation,
                                 const SecondMoment* h, double& loss, double& energy) const {
-  Rounded rounded = device_.round(*member.weight, *rotation, h, round_options(options_, h != nullptr));
+  RoundOptions round = round_options(options_, h != nullptr);
+  std::vector<int32_t> order;
+  if (options_.act_order) order = by_energy(*h);
+  round.order = order;
+  Rounded rounded = device_.round(*member.weight, *rotation, h, round);
   loss += rounded.loss;
   energy += rounded.reference;
   Paro4Weight weight;
@@ -132,6 +168,7 @@ Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const P
   weight.zeros = std::move(rounded.zeros);
   weight.scales = std::move(rounded.scales);
   weight.rotation = std::move(rotation);
+  weight.order = std::move(order);
   // As it is stored: a resumed run reads it back.
   for (const float b : member.bias) weight.bias.push_back(f16_to_f32(f32_to_f16(b)));
   return weight;

@@ -24,7 +24,7 @@ struct SetMember {
 struct SetLosses {
   double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
   double rounded = 0.0;  // of what was written, the same measure
-  double fit = 1.0;      // expected error after the rotation fit over before
+  double fit = 1.0;      // expected error after the rotation fit over before; awq: with the scales over without
 };
 
 struct QuantizedSet {
@@ -40,8 +40,11 @@ class SetQuantizer {
   /// Without `online` all angles stay 0.
   QuantizedSet quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross, uint64_t stream,
                         bool online) const;
+  /// Method::kAwq: `h` and the members' weights with their scales in them.
+  QuantizedSet quantize(std::vector<SetMember> members, const SecondMoment& h) const;
 
  private:
+  std::shared_ptr<const PairRotation> unrotated(int64_t in) const;
   std::shared_ptr<const PairRotation> fit(std::span<const WeightMatrix* const> weights,
                                           std::span<const double> nearest_losses, const SecondMoment& h,
                                           const PairRounds& pairs, SetLosses& losses) const;

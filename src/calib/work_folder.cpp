@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "io/safetensors.h"
+#include "quant/paro4/write_tensors.h"
 
 namespace paro::calib {
 namespace {
@@ -22,13 +23,18 @@ Json report_of(const QuantizedLayer& layer) {
                        {"out", named.weight.out},
                        {"in", named.weight.in},
                        {"bias", !named.weight.bias.empty()}});
-  return {{"sets", sets}, {"linears", linears}};
+  Json replaced = Json::array();
+  for (const ReplacedTensor& tensor : layer.replaced) replaced.push_back(tensor.name);
+  return {{"sets", sets}, {"linears", linears}, {"replaced", replaced}, {"kept", layer.kept}};
 }
 
 }  // namespace
 
-WorkFolder::WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume)
-    : folder_(output / ".paro-work") {
+WorkFolder::WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume,
+                       const QuantizationConfig& quantization)
+    : folder_(output / ".paro-work"),
+      quantization_(quantization),
+      format_(require_format(quantization.method, "--format")) {
   if (std::filesystem::exists(output / "config.json"))
     fail_input("{}: already holds a checkpoint (config.json); choose another folder or remove it", output.string());
   const std::filesystem::path settings_file = folder_ / "settings.json";
@@ -75,25 +81,31 @@ bool WorkFolder::has_layer(int64_t index) const {
 void WorkFolder::save_layer(int64_t index, const QuantizedLayer& layer) const {
   std::vector<TensorToWrite> tensors;
   for (const NamedWeight& named : layer.weights)
-    for (TensorToWrite& tensor : paro4_tensors(named.name, named.weight)) tensors.push_back(std::move(tensor));
+    for (TensorToWrite& tensor : format_.tensors(named.name, named.weight, quantization_))
+      tensors.push_back(std::move(tensor));
+  for (const ReplacedTensor& replaced : layer.replaced)
+    tensors.push_back(
+        made_tensor(replaced.name, DType::kF16, replaced.shape, [values = replaced.values] { return to_f16(values); }));
   if (!tensors.empty()) write_safetensors(layer_file(index), tensors);
   write_file(layer_file(index).replace_extension(".json"), dump_json(report_of(layer), 2));
 }
 
 Json WorkFolder::layer_report(int64_t index) const { return read_json(layer_file(index).replace_extension(".json")); }
 
-std::vector<NamedWeight> WorkFolder::load_layer(int64_t index) const {
+QuantizedLayer WorkFolder::load_layer(int64_t index) const {
   const std::string place = layer_file(index).replace_extension(".json").string();
   const Json report = layer_report(index);
-  std::vector<NamedWeight> weights;
-  if (!report.contains("linears") || report["linears"].empty()) return weights;
+  QuantizedLayer layer;
+  if (!report.contains("linears") || report["linears"].empty()) return layer;
   const auto file = SafetensorsFile::open(layer_file(index));
   for (const Json& linear : report["linears"]) {
     const std::string name = json_string(linear, "name", place);
-    weights.push_back({name, read_paro4(*file, name, json_int(linear, "out", place), json_int(linear, "in", place),
-                                        json_bool(linear, "bias", false, place))});
+    layer.weights.push_back(
+        {name, format_.read({*file, name, json_int(linear, "out", place), json_int(linear, "in", place),
+                             json_bool(linear, "bias", false, place), quantization_})});
   }
-  return weights;
+  for (const Json& name : report["replaced"]) layer.replaced.push_back(load_replaced(*file, name.get<std::string>()));
+  return layer;
 }
 
 void WorkFolder::finish() const {

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "calib/layer_pipeline.h"
+#include "quant/method.h"
 
 namespace paro::calib {
 
@@ -17,7 +18,9 @@ class WorkFolder {
   /// Creates OUTPUT and the work folder. With `resume`, what is there must have been made with the same `settings`
   /// (Error{kInput} names the first that differs); without it, an unfinished run is Error{kInput}. A finished
   /// checkpoint in OUTPUT is Error{kInput} in any case.
-  WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume);
+  /// Layers are kept in the output's format.
+  WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume,
+             const QuantizationConfig& quantization);
 
   std::optional<std::vector<int32_t>> load_ids(int64_t count) const;
   void save_ids(const std::vector<int32_t>& ids) const;
@@ -27,8 +30,9 @@ class WorkFolder {
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;
-  std::vector<NamedWeight> load_layer(int64_t index) const;
-  /// The sets' names and losses of a finished layer.
+  /// Without `sets` and `kept`.
+  QuantizedLayer load_layer(int64_t index) const;
+  /// The sets' names and losses of a finished layer, its quantized and its kept linears, its replaced tensors.
   Json layer_report(int64_t index) const;
 
   /// Removes the work folder: the output is complete.
@@ -36,6 +40,8 @@ class WorkFolder {
 
  private:
   std::filesystem::path folder_;
+  QuantizationConfig quantization_;
+  const QuantizationFormat& format_;
 };
 
 }  // namespace paro::calib

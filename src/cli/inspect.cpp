@@ -23,6 +23,16 @@ std::string size_text(int64_t bytes) {
   return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
 }
 
+/// "4 bits, groups of 128, 8 rotations"
+std::string layout_text(const QuantizationConfig& q) {
+  std::string text = fmt::format("{} bits, ", q.bits);
+  text += q.group_size == -1 ? "one group for each output" : fmt::format("groups of {}", q.group_size);
+  if (q.method == "paroquant") text += fmt::format(", {} rotations", q.rotations);
+  if (q.act_order) text += ", act-order";
+  if (q.mixed) text += ", single linears may differ";
+  return text;
+}
+
 std::string text_of(const InspectReport& r, const Checkpoint& checkpoint, bool tensors) {
   std::string text = fmt::format("{}\n", checkpoint.path.string());
   const auto line = [&](const char* name, const std::string& value) {
@@ -37,9 +47,8 @@ std::string text_of(const InspectReport& r, const Checkpoint& checkpoint, bool t
   line("parameters", fmt::format("{:.2f} million", static_cast<double>(r.parameters) / 1e6));
   line("weights", fmt::format("{}, {:.3f} bits per parameter", size_text(r.bytes), r.bits_per_parameter()));
   if (r.quantized_linears > 0) {
-    line("quantization", fmt::format("{}: {} bits, groups of {}, {} rotations; {} linears, {:.3f} bits per weight",
-                                     c.quantization.method, c.quantization.bits, c.quantization.group_size,
-                                     c.quantization.rotations, r.quantized_linears, r.bits_per_quantized_weight()));
+    line("quantization", fmt::format("{}: {}; {} linears, {:.3f} bits per weight", c.quantization.method,
+                                     layout_text(c.quantization), r.quantized_linears, r.bits_per_quantized_weight()));
   } else {
     line("quantization", "none");
   }
@@ -97,7 +106,8 @@ Json json_of(const InspectReport& r, const Checkpoint& checkpoint, bool tensors)
     document["quantization"] = {
         {"method", c.quantization.method},         {"bits", c.quantization.bits},
         {"group_size", c.quantization.group_size}, {"rotations", c.quantization.rotations},
-        {"linears", r.quantized_linears},          {"bits_per_weight", r.bits_per_quantized_weight()}};
+        {"linears", r.quantized_linears},          {"bits_per_weight", r.bits_per_quantized_weight()},
+        {"act_order", c.quantization.act_order}};
   }
   document["kinds"] = Json::array();
   for (const KindTotal& kind : r.kinds) {

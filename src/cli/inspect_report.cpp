@@ -14,8 +14,8 @@ namespace {
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 /// Order of the table.
-const char* const kKinds[] = {"embedding", "attention",   "mlp",       "norms", "head", "codes",
-                              "scales",    "zero points", "rotations", "bias",  "other"};
+const char* const kKinds[] = {"embedding", "attention",   "mlp",       "norms",       "head", "codes",
+                              "scales",    "zero points", "rotations", "input order", "bias", "other"};
 
 std::string_view kind_of(std::string_view name) {
   if (name.ends_with(".qweight")) return "codes";
@@ -25,6 +25,7 @@ std::string_view kind_of(std::string_view name) {
       contains(name, ".rotation.")) {
     return "rotations";
   }
+  if (name.ends_with(".g_idx")) return "input order";
   if (name.ends_with(".bias")) return "bias";
   if (contains(name, "embed_tokens")) return "embedding";
   if (contains(name, "lm_head")) return "head";
@@ -91,17 +92,15 @@ void add_type(std::string& types, const std::string& type) {
   if (!contains(types, type)) types += (types.empty() ? "" : " ") + type;
 }
 
-/// Words of packed codes hold eight of 4 bits; of the older layout (I16) four.
-int64_t codes_in(const TensorInfo& info) {
-  int64_t elements = 1;
-  for (const int64_t n : info.shape) elements *= n;
-  return elements * dtype_size(info.dtype) * 2;
-}
-
 int64_t elements_of(const TensorInfo& info) {
   int64_t elements = 1;
   for (const int64_t n : info.shape) elements *= n;
   return elements;
+}
+
+/// Codes fill their words, whatever the format: eight of 4 bits in 32, four in the older layout's 16.
+int64_t codes_in(const TensorInfo& info, int64_t bits) {
+  return elements_of(info) * dtype_size(info.dtype) * 8 / std::max<int64_t>(bits, 1);
 }
 
 void find_problems(InspectReport& report) {
@@ -134,23 +133,25 @@ InspectReport inspect_checkpoint(const Checkpoint& checkpoint) {
   HealthCount scales("scales");
   HealthCount channel_scales("channel scales");
   Codes codes;
+  const int64_t bits = c.quantization.bits == 0 ? 4 : c.quantization.bits;
   for (const TensorInfo& info : checkpoint.weights->tensors()) {
     const std::string_view kind = kind_of(info.name);
     KindTotal& total = kinds[kind];
     total.name = kind;
     total.tensors += 1;
     total.bytes += info.stored_bytes;
-    total.elements += kind == "codes" ? codes_in(info) : elements_of(info);
+    total.elements += kind == "codes" ? codes_in(info, bits) : elements_of(info);
     add_type(total.types, info.stored_type);
     report.bytes += info.stored_bytes;
-    const bool quantized = kind == "codes" || kind == "scales" || kind == "zero points" || kind == "rotations";
+    const bool quantized =
+        kind == "codes" || kind == "scales" || kind == "zero points" || kind == "rotations" || kind == "input order";
     if (quantized) report.quantized_bytes += info.stored_bytes;
     if (!quantized) report.parameters += elements_of(info);
     if (kind == "codes") {
       report.quantized_linears += 1;
-      report.quantized_weights += codes_in(info);
-      report.parameters += codes_in(info);
-      codes.add(checkpoint.weights->load(info.name).view);
+      report.quantized_weights += codes_in(info, bits);
+      report.parameters += codes_in(info, bits);
+      if (bits == 4) codes.add(checkpoint.weights->load(info.name).view);
     } else if (kind == "scales") {
       scales.add(checkpoint.weights->load(info.name).view);
     } else if (info.name.ends_with("channel_scales")) {

@@ -23,7 +23,8 @@ struct Flags {
   std::string correction = "full";
   std::string share = "on";
   std::string transform;
-  std::string format = "paroquant";
+  std::string format = "auto";
+  std::string clip = "on";
   std::vector<std::string> calibration;
   std::string report;
   bool dry_run = false;
@@ -40,13 +41,21 @@ calib::Transform transform_of(const Flags& flags) {
   return flags.transform == "merged" ? calib::Transform::kMerged : calib::Transform::kHybrid;
 }
 
+/// Where the user names none: what needs nothing at run time comes in what other engines read.
+std::string format_of(const Flags& flags, const calib::QuantizeOptions& options) {
+  if (flags.format != "auto") return flags.format;
+  if (flags.method == "rtn") return "gptq";
+  // AWQ's tensors hold 4 bits only.
+  if (options.transform == calib::Transform::kMerged) return options.bits == 4 ? "awq" : "gptq";
+  return flags.method;
+}
+
 /// Settings that cli.md names and this version does not have.
 void refuse_unavailable(const Flags& flags) {
-  if (flags.method == "awq" || flags.method == "efficientqat")
-    fail_usage("--method {}: not in this version; there are paroquant, gptq and rtn", flags.method);
+  if (flags.method == "efficientqat")
+    fail_usage("--method {}: not in this version; there are paroquant, awq, gptq and rtn", flags.method);
   if (flags.preset != "fast") fail_usage("--preset {}: not in this version; there is fast", flags.preset);
-  if (flags.format != "paroquant") fail_usage("--format {}: not in this version; there is paroquant", flags.format);
-  if (flags.options.bits != 4) fail_usage("--bits {}: not in this version; there is 4", flags.options.bits);
+  if (flags.options.bits == 8) fail_usage("--bits 8: not in this version; there are 2, 3 and 4");
 }
 
 calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common) {
@@ -58,7 +67,8 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   options.cancel = &interrupt_flag();
   if (flags.method == "rtn") options.method = calib::Method::kRtn;
   if (flags.method == "gptq") options.method = calib::Method::kGptq;
-  // Both are plain rounding in the original basis.
+  if (flags.method == "awq") options.method = calib::Method::kAwq;
+  // All of them round in the original basis.
   if (options.method != calib::Method::kParoQuant) options.rotations = 0;
   options.pairs = flags.pairs == "random"      ? calib::PairKind::kRandom
                   : flags.pairs == "butterfly" ? calib::PairKind::kButterfly
@@ -68,6 +78,8 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
                                                       : calib::Correction::kOff;
   options.transform = transform_of(flags);
   options.share_rotations = flags.share == "on";
+  options.clip = flags.clip == "on";
+  options.format = format_of(flags, options);
   for (const std::string& file : flags.calibration) options.calibration.emplace_back(file);
   return options;
 }
@@ -82,8 +94,9 @@ void print_estimate(const Json& estimate, bool json) {
                            estimate["memory_bytes"].get<double>() / 1e9, estimate["disk_bytes"].get<double>() / 1e9));
 }
 
-int run(const Flags& flags, const CommonFlags& common) {
+int run(const Flags& flags, CommonFlags common) {
   const calib::QuantizeOptions options = options_of(flags, common);
+  if (options.needs_baselines() && common.device == "auto") common.device = "cpu";
   if (flags.dry_run) {
     print_estimate(calib::estimate_quantize(options, *make_device(common)), flags.json);
     return 0;
@@ -107,8 +120,9 @@ int run(const Flags& flags, const CommonFlags& common) {
 
 Command quantize_command() {
   return {
-      "quantize", "quantize a model to 4 bits",
+      "quantize", "quantize a model to 4 bits (or 3, or 2)",
       "paro quantize MODEL -o DIR --group-size 128 --calibration text.txt\n"
+      "paro quantize MODEL -o DIR --method awq --calibration text.txt     # for transformers, vLLM and others\n"
       "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text\n"
       "paro quantize MODEL -o DIR --device cuda                        # on an NVIDIA GPU",
       [](CLI::App& app, const CommonFlags& common) {
@@ -116,13 +130,14 @@ Command quantize_command() {
         calib::QuantizeOptions& o = flags->options;
         app.add_option("MODEL", o.model, "checkpoint folder, .gguf file or hub id")->required();
         app.add_option("-o,--output", flags->output, "folder of the new checkpoint");
-        app.add_option("--method", flags->method, "paroquant, gptq (no rotation) or rtn (round to nearest)")
+        app.add_option("--method", flags->method,
+                       "paroquant, awq (scales), gptq (no rotation) or rtn (round to nearest)")
             ->check(CLI::IsMember({"paroquant", "gptq", "rtn", "awq", "efficientqat"}))
             ->capture_default_str();
         app.add_option("--preset", flags->preset, "a set of flags: fast")
             ->check(CLI::IsMember({"fast", "standard", "paper"}))
             ->capture_default_str();
-        app.add_option("--bits", o.bits, "bits of a weight")
+        app.add_option("--bits", o.bits, "bits of a weight: 4, 3 or 2")
             ->check(CLI::IsMember(std::set<int64_t>{2, 3, 4, 8}))
             ->capture_default_str();
         app.add_option("--group-size", o.group_size, "inputs that share scale and rotation")
@@ -157,14 +172,21 @@ Command quantize_command() {
         app.add_option("--sweeps", o.sweeps, "passes of coordinate descent after rounding")
             ->check(CLI::Range(0, 16))
             ->capture_default_str();
+        app.add_flag("--act-order", o.act_order, "with --method gptq: inputs in the order of their energy");
+        app.add_option("--clip", flags->clip, "search for smaller ranges: on or off (rtn: never)")
+            ->check(CLI::IsMember({"on", "off"}))
+            ->capture_default_str();
         app.add_option("--skip", o.skip, "REGEX of linears that stay 16-bit (repeatable)")->allow_extra_args(false);
         app.add_option(
                "--transform", flags->transform,
                "where inputs are rotated: hybrid (default of paroquant: merged into the weights, that of down when "
                "running), merged (nothing when running), online (all when running)")
             ->check(CLI::IsMember({"online", "hybrid", "merged"}));
-        app.add_option("--format", flags->format, "of the checkpoint: paroquant")
-            ->check(CLI::IsMember({"paroquant", "awq", "gptq"}))
+        app.add_option(
+               "--format", flags->format,
+               "of the checkpoint: paroquant, awq, gptq; auto: awq for --method awq and --transform merged, gptq for "
+               "gptq and rtn, else paroquant")
+            ->check(CLI::IsMember({"auto", "paroquant", "awq", "gptq"}))
             ->capture_default_str();
         app.add_flag("--resume", o.resume, "go on where an interrupted run stopped");
         app.add_flag("--dry-run", flags->dry_run, "print settings and the estimated time, memory and disk");

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "model/config_reader.h"
 #include "model/families/registry.h"
+#include "model/quantization_config.h"
 #include "model/rope_config.h"
 
 namespace paro {
@@ -18,8 +19,6 @@ constexpr int64_t kMaxDim = 1'000'000;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 4096;
 constexpr int64_t kMaxPositions = int64_t{1} << 30;
-constexpr int64_t kMaxGroup = 4096;
-constexpr int64_t kMaxRotations = 64;
 constexpr size_t kMaxEosIds = 1000;
 
 void parse_sizes(const ConfigReader& json, const FamilyDefaults& defaults, ModelConfig& config) {
@@ -80,26 +79,6 @@ std::vector<int32_t> parse_eos(const ConfigReader& json, const FamilyDefaults& d
   return ids;
 }
 
-QuantizationConfig parse_quantization(const ConfigReader& config) {
-  QuantizationConfig quantization;
-  const Json* value = config.find("quantization_config");
-  if (value == nullptr) return quantization;
-  const ConfigReader json(*value, fmt::format("{}: \"quantization_config\"", config.place()));
-  quantization.method = json.text("quant_method", "");
-  if (quantization.method != "paroquant")
-    fail_input(
-        "{}: \"quant_method\": expected \"paroquant\", found \"{}\" (checkpoints quantized by other methods "
-        "cannot be read; take the full-precision model)",
-        json.place(), quantization.method);
-  quantization.bits = json.integer("bits", 1, 16);
-  if (quantization.bits != 4) fail_input("{}: \"bits\": expected 4, found {}", json.place(), quantization.bits);
-  quantization.group_size = json.integer("group_size", 2, kMaxGroup);
-  if (quantization.group_size % 2 != 0)
-    fail_input("{}: \"group_size\": expected an even number, found {}", json.place(), quantization.group_size);
-  quantization.rotations = json.integer("krot", 8, 0, kMaxRotations);
-  return quantization;
-}
-
 }  // namespace
 
 int64_t ModelConfig::context_length() const {
@@ -136,7 +115,7 @@ ModelConfig parse_model_config(const Json& object, const std::string& place) {
   config.layer_has_rope.assign(static_cast<size_t>(config.layers), true);
   config.layer_window.assign(static_cast<size_t>(config.layers), 0);
   config.eos_ids = parse_eos(json, defaults, config.vocab_size);
-  config.quantization = parse_quantization(json);
+  config.quantization = parse_quantization_config(json);
   family.configure(json, config);
   return config;
 }

@@ -27,12 +27,15 @@ struct RopeConfig {
   int64_t original_max_positions = 0;
 };
 
-/// quantization_config of the public ParoQuant format; bits == 0: not quantized.
+/// quantization_config (model/quantization_config.h); bits == 0: not quantized.
 struct QuantizationConfig {
-  std::string method;
+  std::string method;  // quant_method: "paroquant", "awq" or "gptq"; empty: not quantized
   int64_t bits = 0;
-  int64_t group_size = 0;
-  int64_t rotations = 0;  // krot
+  int64_t group_size = 0;        // inputs that share a scale; -1: all inputs of a linear
+  int64_t rotations = 0;         // krot of paroquant
+  bool act_order = false;        // desc_act of gptq: inputs belong to groups by g_idx
+  bool zeros_minus_one = false;  // gptq before gptq_v2: zero points are stored less one
+  bool mixed = false;            // gptq's "dynamic": linears may differ in bits and group size
 };
 
 struct ModelConfig {

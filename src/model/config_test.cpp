@@ -125,6 +125,28 @@ TEST(ModelConfigTest, Quantization) {
   EXPECT_EQ(parse(R"({"quantization_config": null})").quantization.bits, 0);
 }
 
+TEST(ModelConfigTest, QuantizationByOtherMethods) {
+  QuantizationConfig q = parse(R"({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+      "zero_point": true, "version": "gemm", "modules_to_not_convert": null}})")
+                             .quantization;
+  EXPECT_EQ(q.method, "awq");
+  EXPECT_EQ(q.bits, 4);
+  EXPECT_EQ(q.group_size, 128);
+  q = parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 3, "group_size": -1, "desc_act": true}})")
+          .quantization;
+  EXPECT_EQ(q.method, "gptq");
+  EXPECT_EQ(q.bits, 3);
+  EXPECT_EQ(q.group_size, -1);
+  EXPECT_TRUE(q.act_order);
+  EXPECT_TRUE(q.zeros_minus_one);
+  EXPECT_FALSE(q.mixed);
+  q = parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 64,
+      "checkpoint_format": "gptq_v2", "dynamic": {"-:lm_head": {}}}})")
+          .quantization;
+  EXPECT_FALSE(q.zeros_minus_one);
+  EXPECT_TRUE(q.mixed);
+}
+
 struct BadConfig {
   const char* model_type;
   const char* changes;
@@ -176,10 +198,27 @@ TEST(ModelConfigTest, WhatIsWrongIsNamed) {
       {"llama", R"({"rope_scaling": {"type": "yarn", "beta_fast": -0.5}})", {"\"beta_fast\": expected a positive"}},
       {"llama", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})", {"per layer type"}},
       {"llama", R"({"quantization_config": 4})", {"\"quantization_config\": expected an object"}},
-      {"llama", R"({"quantization_config": {"quant_method": "gptq", "bits": 4}})", {"\"paroquant\", found \"gptq\""}},
+      {"llama", R"({"quantization_config": {"quant_method": "fp8", "bits": 4}})", {"\"gptq\", found \"fp8\""}},
+      {"llama", R"({"quantization_config": {"bits": 4}})", {"\"gptq\", found \"\""}},
+      {"llama", R"({"quantization_config": {"quant_method": "gptq", "bits": 4}})", {"\"group_size\" is missing"}},
       {"llama",
-       R"({"quantization_config": {"quant_method": "paroquant", "bits": 3, "group_size": 128, "krot": 8}})",
-       {"\"bits\": expected 4, found 3"}},
+       R"({"quantization_config": {"quant_method": "gptq", "bits": 5, "group_size": 64}})",
+       {"\"bits\": expected 2, 3, 4 or 8, found 5"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 0}})",
+       {"\"group_size\": expected -1 or 1 to 4096, found 0"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 64, "checkpoint_format": "marlin"}})",
+       {"\"checkpoint_format\": expected \"gptq\" or \"gptq_v2\", found \"marlin\""}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "awq", "bits": 8, "group_size": 64}})",
+       {"\"bits\": expected 4, found 8"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 64, "version": "gemv"}})",
+       {"\"version\": expected \"gemm\", found \"gemv\""}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "paroquant", "bits": 5, "group_size": 128, "krot": 8}})",
+       {"\"bits\": expected 4 (or 2 or 3, an extension), found 5"}},
       {"llama",
        R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 0, "krot": 8}})",
        {"\"group_size\": expected 2 to 4096, found 0"}},

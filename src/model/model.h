@@ -15,11 +15,25 @@
 
 namespace paro {
 
+/// What makes the input of a set of linears, linearly: dividing channel(i) of it by s divides input i of the set by s,
+/// and nothing else in the model changes.
+struct InputSource {
+  std::string name;             // of a norm or of a linear whose outputs are meant, without ".weight"
+  bool norm = false;            // its weight is a vector
+  int64_t head_dim = 0;         // where heads share a value head; else 0: channel(i) is i
+  int64_t heads_per_value = 1;  // query heads that read one value head
+
+  int64_t channel(int64_t input) const {
+    return head_dim == 0 ? input : input / head_dim / heads_per_value * head_dim + input % head_dim;
+  }
+};
+
 /// One linear of a layer, and where the layer keeps it (quantizing replaces it).
 struct LinearSlot {
   std::string name;                 // checkpoint name, "model.layers.3.self_attn.q_proj"
   int set = 0;                      // linears with one input share a set; sets in the order of execution
   std::unique_ptr<Linear>* weight;  // inside the layer
+  InputSource source = {};          // of the set
 };
 
 /// Where orthogonal matrices can be merged into a layer's weights without changing what it computes.

@@ -4,20 +4,10 @@
 
 #include "base/error.h"
 #include "quant/dense/dense_linear.h"
-#include "quant/paro4/format.h"
-#include "quant/paro4/paro4_linear.h"
+#include "quant/method.h"
 
 namespace paro {
 namespace {
-
-// The configuration must mean what the tensors are: other methods use the same suffixes for other layouts.
-void check_configuration(const WeightSource& source, const std::string& name, const QuantizationConfig& config) {
-  const std::string place = source.place(name + ".qweight");
-  if (!config.method.empty() && config.method != "paroquant")
-    fail_input("{}: {}.qweight: quantized by the method \"{}\"; paro reads \"paroquant\"", place, name, config.method);
-  if (config.bits != 0 && config.bits != 4)
-    fail_input("{}: {}.qweight: {} bits; paro reads 4-bit weights", place, name, config.bits);
-}
 
 // Channels that one thread computes in the time it takes to wake the others.
 constexpr int64_t kSerialChannels = 4096;
@@ -62,23 +52,11 @@ void multiply_together(const CpuContext& context, std::span<const CpuLinear* con
 std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
                                            bool bias, const QuantizationConfig& quantization, const LoadHelp& help) {
   if (source.has(name + ".weight")) return read_dense_linear(source, name, out, in, bias);
-  const bool older = source.has(name + ".qlinear.qweight");
-  if (!older && !source.has(name + ".qweight"))
+  if (!source.has(name + ".qweight") && !source.has(name + ".qlinear.qweight"))
     fail_input("{}: neither {}.weight nor {}.qweight is there", source.place(name + ".weight"), name, name);
-  check_configuration(source, name, quantization);
-  if (!older && !source.has(name + ".theta"))
-    fail_input(
-        "{}: {}.qweight is there but {}.theta is not: quantized by another method (GPTQ, AWQ?); paro reads "
-        "ParoQuant",
-        source.place(name + ".qweight"), name, name);
-  auto linear = make_paro4_linear(read_packed_paro4(source, name, out, in, bias, help));
-  if (quantization.group_size != 0) {
-    // The tensors decide; a configuration that says otherwise means that something was mixed up.
-    const int64_t groups = source.require(older ? name + ".qlinear.scales" : name + ".scales").shape[0];
-    if (groups * quantization.group_size != in)
-      fail_input("{}: {}: quantization_config says groups of {}, the scales have groups of {}",
-                 source.place(name + ".qweight"), name, quantization.group_size, in / groups);
-  }
+  const QuantizationFormat& format =
+      quantization.method.empty() ? kParo4Format : require_format(quantization.method, source.place(name + ".qweight"));
+  auto linear = format.load({source, name, out, in, bias, quantization}, help);
   linear->name = name;
   return linear;
 }

@@ -73,14 +73,18 @@ struct LoadHelp {
   PreparedCache* prepared = nullptr;  // what was made is looked up there, and else given to it
 };
 
-/// Picks the method by the tensors that are there: `name.weight` dense; `name.qweight` with `name.theta` ParoQuant;
-/// the older `name.qlinear.*` layout. Error{kInput} names what is missing or of the wrong shape.
+/// `name.weight` is dense; `name.qweight` (or the older `name.qlinear.*` layout of ParoQuant) is of the method that the
+/// configuration names, ParoQuant where it names none. Error{kInput} names what is missing or of the wrong shape.
 std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std::string& name, int64_t out, int64_t in,
                                            bool bias, const QuantizationConfig& quantization,
                                            const LoadHelp& help = {});
 
 /// A dense f32 linear from memory (quantizing works on these); weight [out, in], bias empty or [out].
 std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
+                                             std::vector<float> bias);
+
+/// The same of f16 bits.
+std::unique_ptr<CpuLinear> make_dense_linear(std::vector<uint16_t> weight, int64_t out, int64_t in,
                                              std::vector<float> bias);
 
 /// A dense linear with its weights rounded to 8 bits, one scale for each output (absolute maximum / 127). Null when

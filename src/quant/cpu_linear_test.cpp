@@ -282,7 +282,7 @@ TEST(MakeCpuLinear, DenseTypesAndErrors) {
               HasSubstr("neither c.weight nor c.qweight"));
 }
 
-TEST(MakeCpuLinear, OtherMethodsAreRefusedByName) {
+TEST(MakeCpuLinear, TheConfigurationMustMeanWhatTheTensorsAre) {
   MemorySource source;
   source.add(paro4_tensors("x", quantize_rtn(random_floats(8 * 64, 1).data(), 8, 64, 32, make_rotation(64, 32, 2))));
   const auto message = [&](const QuantizationConfig& config) {
@@ -290,8 +290,10 @@ TEST(MakeCpuLinear, OtherMethodsAreRefusedByName) {
   };
   EXPECT_EQ(message({"paroquant", 4, 32, 8}), "(no error)");
   EXPECT_EQ(message({}), "(no error)");
-  EXPECT_THAT(message({"gptq", 4, 32, 0}), HasSubstr("\"gptq\""));
-  EXPECT_THAT(message({"paroquant", 3, 32, 8}), HasSubstr("3 bits"));
+  EXPECT_THAT(message({"gptq", 4, 32, 0}), HasSubstr("\"x.qweight\": expected shape [8, 8], found [64, 1]"));
+  EXPECT_THAT(message({"nf4", 4, 32, 0}), HasSubstr("\"nf4\"; there are \"paroquant\", \"awq\", \"gptq\""));
+  EXPECT_THAT(message({"paroquant", 5, 32, 8}), HasSubstr("expected 2, 3 or 4 bits, found 5"));
+  EXPECT_THAT(message({"paroquant", 2, 32, 8}), HasSubstr("x.qweight: a 2-bit weight needs"));
   EXPECT_THAT(message({"paroquant", 4, 64, 8}), HasSubstr("groups of 64"));
   source.remove("x.theta");
   EXPECT_THAT(message({"", 0, 0, 0}), HasSubstr("GPTQ, AWQ"));

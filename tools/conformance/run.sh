@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make conformance`: compares paro with the programs whose results it has to repeat: tokenizers (ids, decoded text), chat
-# templates and logits of transformers. Ends with "N compared, M different"; fails when anything differs or could not run.
+# templates and logits of transformers, and how others read the AWQ and GPTQ checkpoints it writes. Ends with
+# "N compared, M different"; fails when anything differs or could not run.
 # Usage: tools/conformance/run.sh BUILD [TEXT...] (more texts to tokenize than the documentation and random ones)
 # Everything fetched (Python packages, templates, tokenizers: 1 GB) is kept in PARO_CONFORMANCE (default build/conformance)
 # and used again. RANDOM_TEXTS (40): random texts a tokenizer.
@@ -72,6 +73,8 @@ if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
 else
   echo "characters in templates: left out, needs Python 3.11" >&2
 fi
+part "formats" "$python" "$here/formats_conformance.py" "$build/bin/paro" "$scratch/own/gpt2/tokenizer.json" \
+  --scratch "$scratch/formats"
 part "logits" "$python" "$here/logits_conformance.py" "$build/bin/paro" --scratch "$scratch/models"
 
 printf '\n=== done (%d s)\n' $((SECONDS - started))

@@ -106,7 +106,9 @@ class CudaDevice : public Device {
     if (cross == CrossMoment::kNone) return;
     correct_on_device(context_, weights, cross, on_device(sums).cross_moment(where), on_device(h), damping);
   }
-  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options) override {
+  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options,
+                      const std::vector<float>& scale) override {
+    PARO_CHECK(scale.empty());
     const DeviceArray<float> error(context_, w.out * w.in);
     launch_round_nearest(context_.stream(), round_launch(w, options), on_device(w).values.data(), error.data());
     check("rounding to nearest");
@@ -117,6 +119,7 @@ class CudaDevice : public Device {
   Rounded round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                 const RoundOptions& options) override;
 
+  bool has_baselines() const override { return false; }
   double measure_rate() override;
   Json fingerprint() const override {
     return {{"device", context_.name()},
@@ -285,7 +288,7 @@ void CudaDevice::rotate(SecondMoment& moment, const PairRotation& rotation) {
 Rounded CudaDevice::round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                           const RoundOptions& options) {
   const int64_t groups = w.in / options.group_size;
-  PARO_CHECK(w.in % options.group_size == 0);
+  PARO_CHECK(w.in % options.group_size == 0 && options.second_order && options.order.empty());
   DeviceArray<float> rotated(context_, w.out * w.in);
   rotated.from_device(on_device(w).values.data());
   const DeviceRotation<float> tables(context_, rotation);

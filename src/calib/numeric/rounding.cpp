@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 
 namespace paro::calib {
 namespace {
+
+// Ratios 1, 0.975, ... 0.6 of the range, as in choose_range.
+constexpr int kClipSteps = 17;
+constexpr float kClipStep = 0.025f;
 
 struct RoundedLoss {
   double loss = 0.0;
@@ -38,15 +43,50 @@ class RowBlock {
   void nearest() {
     alignas(64) float x[kMaxGroup * kTileRows];
     alignas(64) float errors[kMaxGroup * kTileRows];
-    // With the identity for U, rounding column by column pushes no error anywhere.
-    std::vector<float> identity(static_cast<size_t>(g() * g()));
-    for (int64_t c = 0; c < g(); ++c) identity[static_cast<size_t>(c * g() + c)] = 1.0f;
+    const std::vector<float> identity = unit_factor();
     for (int64_t tile = 0; tile < tiles(); ++tile)
       for (int64_t group = 0; group < groups_; ++group) {
         load(weight_, group, tile, x);
         kernels_.choose_range(x, g(), levels_, false, nullptr, &quantizer(group, tile));
         round_block(group, tile, x, identity.data(), g(), errors);
       }
+  }
+
+  /// h [in, in].
+  void clipped(const std::vector<float>& h) {
+    alignas(64) float x[kMaxGroup * kTileRows];
+    alignas(64) float scratch[kMaxGroup * kTileRows];
+    alignas(64) float errors[kMaxGroup * kTileRows];
+    alignas(64) float products[kMaxGroup * kTileRows];
+    alignas(64) uint8_t codes[kMaxGroup * kTileRows];
+    const std::vector<float> identity = unit_factor();
+    for (int64_t group = 0; group < groups_; ++group) {
+      const float* block = h.data() + group * g() * (in_ + 1);
+      for (int64_t tile = 0; tile < tiles(); ++tile) {
+        load(weight_, group, tile, x);
+        TileQuantizer& chosen = quantizer(group, tile);
+        float best[kTileRows];
+        for (int step = 0; step < kClipSteps; ++step) {
+          // The range of a shrunk group is the shrunk range.
+          const float ratio = 1.0f - kClipStep * static_cast<float>(step);
+          TileQuantizer tried;
+          std::transform(x, x + g() * kTileRows, scratch, [ratio](float v) { return v * ratio; });
+          kernels_.choose_range(scratch, g(), levels_, false, nullptr, &tried);
+          std::copy_n(x, g() * kTileRows, scratch);
+          kernels_.gptq_tile(scratch, g(), levels_, identity.data(), g(), tried, codes, errors);
+          gemm(false, false, g(), kTileRows, g(), 1.0f, block, in_, errors, kTileRows, 0.0f, products, kTileRows);
+          for (int64_t r = 0; r < kTileRows; ++r) {
+            float loss = 0.0f;
+            for (int64_t c = 0; c < g(); ++c) loss += errors[c * kTileRows + r] * products[c * kTileRows + r];
+            if (step > 0 && !(loss < best[r])) continue;
+            best[r] = loss;
+            chosen.scale[r] = tried.scale[r];
+            chosen.zero[r] = tried.zero[r];
+          }
+        }
+        round_block(group, tile, x, identity.data(), g(), errors);
+      }
+    }
   }
 
   /// factor: U of damped_inverse_factor in f32, [in, in].
@@ -122,6 +162,12 @@ class RowBlock {
 
  private:
   int64_t g() const { return options_.group_size; }
+  /// With the identity for U, rounding column by column pushes no error anywhere.
+  std::vector<float> unit_factor() const {
+    std::vector<float> identity(static_cast<size_t>(g() * g()));
+    for (int64_t c = 0; c < g(); ++c) identity[static_cast<size_t>(c * g() + c)] = 1.0f;
+    return identity;
+  }
   int64_t tiles() const { return rows_ / kTileRows; }
   TileQuantizer& quantizer(int64_t group, int64_t tile) {
     return quantizers_[static_cast<size_t>(group * tiles() + tile)];
@@ -224,6 +270,54 @@ Rounded round_to_nearest(const std::vector<float>& w_transposed, int64_t out, co
   return round_rows(w_transposed, out, options, kernels, pool, [](RowBlock& rows) {
     rows.nearest();
     return RoundedLoss{};
+  });
+}
+
+double nearest_loss(const std::vector<float>& w_transposed, int64_t out, const std::vector<float>& scale,
+                    const std::vector<float>& h, const RoundOptions& options, const Kernels& kernels,
+                    ThreadPool& pool) {
+  constexpr int64_t kInputs = 16;
+  constexpr int64_t kRows = 64;
+  const int64_t in = static_cast<int64_t>(w_transposed.size()) / out;
+  const int64_t groups = in / options.group_size;
+  const auto scale_of = [&](int64_t i) { return scale.empty() ? 1.0f : scale[static_cast<size_t>(i)]; };
+  std::vector<float> error(w_transposed);
+  const auto for_inputs = [&](const auto& use) {
+    pool.parallel_for(in, kInputs, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) use(i, error.data() + i * out);
+    });
+  };
+  if (!scale.empty())
+    for_inputs([&](int64_t i, float* column) {
+      for (int64_t o = 0; o < out; ++o) column[o] *= scale_of(i);
+    });
+  const Rounded rounded = round_to_nearest(error, out, options, kernels, pool);
+  for_inputs([&](int64_t i, float* column) {
+    const float inverse = 1.0f / scale_of(i);
+    for (int64_t o = 0; o < out; ++o) {
+      const auto group = static_cast<size_t>(o * groups + i / options.group_size);
+      const auto code = static_cast<float>(rounded.codes[static_cast<size_t>(o * in + i)]);
+      column[o] = ((code - rounded.zeros[group]) * rounded.scales[group] - column[o]) * inverse;
+    }
+  });
+  std::vector<double> parts(static_cast<size_t>((out + kRows - 1) / kRows));
+  pool.parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part)
+      parts[static_cast<size_t>(part)] = quadratic_loss(error, out, h, part * kRows, std::min(out, (part + 1) * kRows));
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
+Rounded round_clipped(const std::vector<float>& w_transposed, int64_t out, const SquareMatrix& h,
+                      const RoundOptions& options, const Kernels& kernels, ThreadPool& pool) {
+  PARO_CHECK(h.n * out == static_cast<int64_t>(w_transposed.size()));
+  const std::vector<float> plain(h.data.begin(), h.data.end());
+  return round_rows(w_transposed, out, options, kernels, pool, [&](RowBlock& rows) {
+    if (options.clip)
+      rows.clipped(plain);
+    else
+      rows.nearest();
+    return RoundedLoss{rows.loss(plain), rows.reference(plain)};
   });
 }
 

@@ -125,6 +125,75 @@ TEST(Rounding, EachRefinementLowersTheLoss) {
   EXPECT_EQ(round_second_order(wt, out, h, {.group_size = g, .sweeps = 2}, kernels, one).codes, best.codes);
 }
 
+/// The least e H_gg e^T over the 17 ranges, in double, for each row and group.
+TEST(Rounding, ClippingFindsTheRangeWithTheLeastErrorOfTheBlock) {
+  ThreadPool pool(2);
+  const int64_t in = 64, out = 37, g = 32;
+  const std::vector<float> wt = random_weight(in * out, 11);
+  const SquareMatrix h = correlated(in, 12);
+  for (const Isa isa : supported_isas()) {
+    const Rounded r = round_clipped(wt, out, h, {.group_size = g}, kernels_for(isa), pool);
+    EXPECT_NEAR(r.loss, loss_of(r, wt, out, g, h), 1e-4 * r.loss);
+    int64_t shrunk = 0;
+    for (int64_t o = 0; o < out; ++o)
+      for (int64_t group = 0; group < in / g; ++group) {
+        const auto block_loss = [&](const auto& value_of) {
+          double loss = 0.0;
+          for (int64_t i = group * g; i < (group + 1) * g; ++i)
+            for (int64_t j = group * g; j < (group + 1) * g; ++j)
+              loss += (value_of(i) - wt[i * out + o]) * h.row(i)[j] * (value_of(j) - wt[j * out + o]);
+          return loss;
+        };
+        float high = 0.0f, low = 0.0f;
+        for (int64_t i = group * g; i < (group + 1) * g; ++i) {
+          high = std::max(high, wt[i * out + o]);
+          low = std::min(low, wt[i * out + o]);
+        }
+        double best = std::numeric_limits<double>::infinity(), whole = 0.0;
+        for (int step = 0; step < 17; ++step) {
+          const double ratio = 1.0 - 0.025 * step;
+          const double s = f16_to_f32(f32_to_f16(static_cast<float>((high - low) * ratio / 15.0)));
+          const double z = std::min(std::max(std::nearbyint(-low * ratio / s), 0.0), 15.0);
+          const double loss = block_loss([&](int64_t i) {
+            return (std::min(std::max(std::nearbyint(wt[i * out + o] / s) + z, 0.0), 15.0) - z) * s;
+          });
+          if (step == 0) whole = loss;
+          best = std::min(best, loss);
+        }
+        const double found = block_loss([&](int64_t i) { return value(r, in, g, o, i); });
+        // Losses in f32, and scales that lie on the edge between two f16 values.
+        EXPECT_LE(found, best * 1.02) << o << " " << group;
+        shrunk += best < whole ? 1 : 0;
+      }
+    EXPECT_GT(shrunk, out / 2);
+  }
+  const Rounded plain = round_clipped(wt, out, h, {.group_size = g, .clip = false}, kernels_for(active_isa()), pool);
+  EXPECT_EQ(plain.codes, round_to_nearest(wt, out, {.group_size = g}, kernels_for(active_isa()), pool).codes);
+}
+
+TEST(Rounding, NearestLossCountsScaledInputsByTheDefinition) {
+  ThreadPool pool(2);
+  const int64_t in = 64, out = 70, g = 32;
+  const std::vector<float> wt = random_weight(in * out, 13);
+  const SquareMatrix h = correlated(in, 14);
+  const std::vector<float> h32(h.data.begin(), h.data.end());
+  const Kernels& kernels = kernels_for(active_isa());
+  std::vector<float> scale(in), scaled = wt;
+  for (int64_t i = 0; i < in; ++i) {
+    scale[i] = 0.5f + 0.05f * static_cast<float>(i);
+    for (int64_t o = 0; o < out; ++o) scaled[i * out + o] *= scale[i];
+  }
+  // E diag(1/s) H diag(1/s) E^T: the loss of the scaled weight under inputs over s.
+  SquareMatrix divided = h;
+  for (int64_t i = 0; i < in; ++i)
+    for (int64_t j = 0; j < in; ++j) divided.row(i)[j] /= static_cast<double>(scale[i]) * scale[j];
+  const RoundOptions options = {.group_size = g};
+  const double expected = loss_of(round_to_nearest(scaled, out, options, kernels, pool), scaled, out, g, divided);
+  EXPECT_NEAR(nearest_loss(wt, out, scale, h32, options, kernels, pool), expected, 1e-4 * expected);
+  const double plain = loss_of(round_to_nearest(wt, out, options, kernels, pool), wt, out, g, h);
+  EXPECT_NEAR(nearest_loss(wt, out, {}, h32, options, kernels, pool), plain, 1e-4 * plain);
+}
+
 TEST(Rounding, ConstantAndZeroGroups) {
   ThreadPool pool(1);
   const int64_t g = 32;

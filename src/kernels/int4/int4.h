@@ -41,6 +41,9 @@ constexpr uint32_t kPackedInt4Layout = 1;
 /// codes [out, in] and zeros [out, groups] 0..15; scales [out, groups], rounded to f16.
 PackedInt4 pack_int4(const uint8_t* codes, const uint8_t* zeros, const float* scales, int64_t out, int64_t in,
                      int64_t group_size, ThreadPool* pool = nullptr);
+/// What pack_int4 was given.
+void unpack_int4(const PackedInt4& weight, std::vector<uint8_t>& codes, std::vector<uint8_t>& zeros,
+                 std::vector<float>& scales);
 /// (code - zero) * scale, [out, in].
 std::vector<float> unpack_int4(const PackedInt4& weight);
 

@@ -45,21 +45,36 @@ PackedInt4 pack_int4(const uint8_t* codes, const uint8_t* zeros, const float* sc
   return packed;
 }
 
-std::vector<float> unpack_int4(const PackedInt4& weight) {
-  std::vector<float> w(static_cast<size_t>(weight.out * weight.in));
+void unpack_int4(const PackedInt4& weight, std::vector<uint8_t>& codes, std::vector<uint8_t>& zeros,
+                 std::vector<float>& scales) {
   const int64_t groups = weight.groups();
+  codes.resize(static_cast<size_t>(weight.out * weight.in));
+  zeros.resize(static_cast<size_t>(weight.out * groups));
+  scales.resize(zeros.size());
   for (int64_t row = 0; row < weight.out; ++row) {
     const int64_t tile = row / kInt4Tile;
     const int64_t o = row % kInt4Tile;
     const uint8_t* bytes = weight.codes.data() + tile * weight.in * kInt4Tile / 2;
-    for (int64_t i = 0; i < weight.in; ++i) {
-      const uint8_t* meta = weight.meta.data() + (tile * groups + i / weight.group_size) * kInt4MetaBytes;
+    for (int64_t i = 0; i < weight.in; ++i)
+      codes[static_cast<size_t>(row * weight.in + i)] = (bytes[i / 8 * 64 + o * 4 + i % 4] >> (i % 8 / 4 * 4)) & 15;
+    for (int64_t g = 0; g < groups; ++g) {
+      const uint8_t* meta = weight.meta.data() + (tile * groups + g) * kInt4MetaBytes;
       uint16_t scale;
       std::memcpy(&scale, meta + 2 * o, 2);
-      const int zero = (meta[32 + o % 8] >> (o / 8 * 4)) & 15;
-      const int code = (bytes[i / 8 * 64 + o * 4 + i % 4] >> (i % 8 / 4 * 4)) & 15;
-      w[static_cast<size_t>(row * weight.in + i)] = static_cast<float>(code - zero) * f16_to_f32(scale);
+      zeros[static_cast<size_t>(row * groups + g)] = (meta[32 + o % 8] >> (o / 8 * 4)) & 15;
+      scales[static_cast<size_t>(row * groups + g)] = f16_to_f32(scale);
     }
+  }
+}
+
+std::vector<float> unpack_int4(const PackedInt4& weight) {
+  std::vector<uint8_t> codes, zeros;
+  std::vector<float> scales;
+  unpack_int4(weight, codes, zeros, scales);
+  std::vector<float> w(codes.size());
+  for (size_t at = 0; at < w.size(); ++at) {
+    const size_t group = at / static_cast<size_t>(weight.group_size);
+    w[at] = static_cast<float>(codes[at] - zeros[group]) * scales[group];
   }
   return w;
 }

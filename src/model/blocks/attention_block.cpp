@@ -44,8 +44,12 @@ Tensor AttentionBlock::delta(Ops& ops, Tensor x, const Batch& batch) const {
 }
 
 void AttentionBlock::add_slots(int first_set, std::vector<LinearSlot>& slots) {
-  for (auto* weight : {&q_, &k_, &v_}) slots.push_back({(*weight)->name, first_set, weight});
-  slots.push_back({o_->name, first_set + 1, &o_});
+  for (auto* weight : {&q_, &k_, &v_})
+    slots.push_back({(*weight)->name, first_set, weight, {.name = norm_name_, .norm = true}});
+  slots.push_back({o_->name,
+                   first_set + 1,
+                   &o_,
+                   {.name = v_->name, .head_dim = spec_.head_dim, .heads_per_value = spec_.heads / spec_.kv_heads}});
 }
 
 void AttentionBlock::add_rotation_points(RotationPoints& points) const {

@@ -23,9 +23,9 @@ Tensor GatedMlpBlock::delta_after_add(Ops& ops, Tensor x, Tensor y) const {
 }
 
 void GatedMlpBlock::add_slots(int first_set, std::vector<LinearSlot>& slots) {
-  slots.push_back({gate_->name, first_set, &gate_});
-  slots.push_back({up_->name, first_set, &up_});
-  slots.push_back({down_->name, first_set + 1, &down_});
+  for (auto* weight : {&gate_, &up_})
+    slots.push_back({(*weight)->name, first_set, weight, {.name = norm_name_, .norm = true}});
+  slots.push_back({down_->name, first_set + 1, &down_, {.name = up_->name}});
 }
 
 void GatedMlpBlock::add_rotation_points(RotationPoints& points) const {

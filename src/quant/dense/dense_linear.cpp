@@ -183,15 +183,30 @@ std::unique_ptr<CpuLinear> rounded_to_int8(const Linear& linear, ThreadPool& poo
   return dynamic_cast<const DenseLinear&>(linear).rounded_to_int8(pool, prepared);
 }
 
-std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
-                                             std::vector<float> bias) {
+namespace {
+
+template <typename T>
+std::unique_ptr<CpuLinear> dense_of(DType type, std::vector<T> weight, int64_t out, int64_t in,
+                                    std::vector<float> bias) {
   PARO_CHECK(static_cast<int64_t>(weight.size()) == out * in);
   PARO_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out);
-  const auto owner = std::make_shared<const std::vector<float>>(std::move(weight));
+  const auto owner = std::make_shared<const std::vector<T>>(std::move(weight));
   LoadedTensor tensor;
-  tensor.view = {DType::kF32, {out, in}, reinterpret_cast<const std::byte*>(owner->data())};
+  tensor.view = {type, {out, in}, reinterpret_cast<const std::byte*>(owner->data())};
   tensor.owner = owner;
   return std::make_unique<DenseLinear>(std::move(tensor), std::move(bias));
+}
+
+}  // namespace
+
+std::unique_ptr<CpuLinear> make_dense_linear(std::vector<float> weight, int64_t out, int64_t in,
+                                             std::vector<float> bias) {
+  return dense_of(DType::kF32, std::move(weight), out, in, std::move(bias));
+}
+
+std::unique_ptr<CpuLinear> make_dense_linear(std::vector<uint16_t> weight, int64_t out, int64_t in,
+                                             std::vector<float> bias) {
+  return dense_of(DType::kF16, std::move(weight), out, in, std::move(bias));
 }
 
 }  // namespace paro

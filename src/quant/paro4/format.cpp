@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "quant/paro4/packing.h"
 #include "quant/paro4/read_tensors.h"
+#include "quant/paro4/write_tensors.h"
 
 namespace paro {
 namespace {
@@ -33,22 +34,20 @@ void read_scaled_zeros(const WeightSource& source, const Paro4Names& names, Paro
   }
 }
 
-// A tensor of 16- or 32-bit words that are made when they are written.
-template <typename Make>
-TensorToWrite tensor(std::string name, DType type, std::vector<int64_t> shape, Make make) {
-  return {std::move(name), type, std::move(shape), [make](const std::function<void(const void*, size_t)>& sink) {
-            const auto values = make();
-            sink(values.data(), values.size() * sizeof(values[0]));
-          }};
-}
-
-std::vector<uint16_t> as_f16(const std::vector<float>& values) {
-  std::vector<uint16_t> out(values.size());
-  std::transform(values.begin(), values.end(), out.begin(), f32_to_f16);
-  return out;
-}
-
 }  // namespace
+
+std::shared_ptr<const PairRotation> identity_rotation(int64_t in, int64_t group_size) {
+  auto rotation = std::make_shared<PairRotation>();
+  rotation->in = in;
+  rotation->group_size = group_size;
+  rotation->channel_scales.assign(static_cast<size_t>(in), 1.0f);
+  return rotation;
+}
+
+bool is_identity(const PairRotation& rotation) {
+  return std::all_of(rotation.theta.begin(), rotation.theta.end(), [](float t) { return t == 0.0f; }) &&
+         std::all_of(rotation.channel_scales.begin(), rotation.channel_scales.end(), [](float s) { return s == 1.0f; });
+}
 
 void check_rotation(const PairRotation& rotation, const std::string& place, const std::string& name) {
   const int64_t g = rotation.group_size;
@@ -101,29 +100,11 @@ Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int6
 
 std::vector<TensorToWrite> paro4_tensors(const std::string& name, const Paro4Weight& weight) {
   PARO_CHECK(weight.rotation != nullptr && weight.out % 8 == 0 && weight.rotation->in == weight.in);
+  PARO_CHECK(weight.order.empty());
   // One copy that all the writers share: the tensors may outlive the weight.
   const auto w = std::make_shared<const Paro4Weight>(weight);
-  const int64_t groups = w->in / w->group_size;
-  const int64_t rounds = w->rotation->rounds;
-  std::vector<TensorToWrite> tensors;
-  tensors.push_back(tensor(name + ".qweight", DType::kI32, {w->in, w->out / 8},
-                           [w] { return pack_words(w->codes.data(), w->in, w->out); }));
-  tensors.push_back(tensor(name + ".qzeros", DType::kI32, {groups, w->out / 8},
-                           [w, groups] { return pack_words(w->zeros.data(), groups, w->out); }));
-  tensors.push_back(tensor(name + ".scales", DType::kF16, {groups, w->out}, [w, groups] {
-    std::vector<uint16_t> scales(w->scales.size());
-    for (int64_t o = 0; o < w->out; ++o)
-      for (int64_t g = 0; g < groups; ++g)
-        scales[static_cast<size_t>(g * w->out + o)] = f32_to_f16(w->scales[static_cast<size_t>(o * groups + g)]);
-    return scales;
-  }));
-  tensors.push_back(
-      tensor(name + ".theta", DType::kF16, {rounds, w->in / 2}, [w] { return as_f16(w->rotation->theta); }));
-  tensors.push_back(tensor(name + ".pairs", DType::kI16, {rounds, w->in}, [w] { return w->rotation->pairs; }));
-  tensors.push_back(
-      tensor(name + ".channel_scales", DType::kF16, {1, w->in}, [w] { return as_f16(w->rotation->channel_scales); }));
-  if (!w->bias.empty())
-    tensors.push_back(tensor(name + ".bias", DType::kF16, {w->out}, [w] { return as_f16(w->bias); }));
+  std::vector<TensorToWrite> tensors = nibble_tensors(name, w);
+  for (TensorToWrite& tensor : rotation_tensors(name, w)) tensors.push_back(std::move(tensor));
   return tensors;
 }
 

@@ -26,6 +26,7 @@ struct PairRotation {
 };
 
 /// A quantized linear in the rotated basis: value[o, i] = (codes - zeros) * scales.
+/// Other formats (quant/awq, quant/gptq) come as this too, with a rotation that does nothing.
 struct Paro4Weight {
   int64_t in = 0;
   int64_t out = 0;
@@ -34,14 +35,20 @@ struct Paro4Weight {
   std::vector<uint8_t> zeros;  // [out, in/g], 0..15
   std::vector<float> scales;   // [out, in/g], rounded to f16
   std::shared_ptr<const PairRotation> rotation;
-  std::vector<float> bias;  // [out] or empty
+  std::vector<float> bias;     // [out] or empty
+  std::vector<int32_t> order;  // [in] or empty: input i here is the linear's input order[i], before any rotation
 };
+
+/// No rounds, channel scales 1: the weight's own basis.
+std::shared_ptr<const PairRotation> identity_rotation(int64_t in, int64_t group_size);
+/// True when it leaves every input as it is.
+bool is_identity(const PairRotation& rotation);
 
 /// Reads and checks `name.qweight` and company (or the older `name.qlinear.*` layout). Every pair list must be a
 /// perfect matching, angles and scales finite. Error{kInput} names the tensor, the expected and the found.
 Paro4Weight read_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias);
 
-/// The tensors of one linear in the public format, ready for write_safetensors.
+/// The tensors of one linear in the public format, ready for write_safetensors. No `order`: it cannot be stored.
 std::vector<TensorToWrite> paro4_tensors(const std::string& name, const Paro4Weight& weight);
 
 /// Every round of every group a perfect matching; Error{kInput} naming `place` and tensor `name` otherwise.
@@ -54,6 +61,8 @@ void rotate_activations_reference(const PairRotation& rotation, float* x, int64_
 void rotate_weight(const PairRotation& rotation, float* w, int64_t out, ThreadPool* pool = nullptr);
 /// The inverse, W_effective = (W' R) diag(channel_scales), in place.
 void unrotate_weight(const PairRotation& rotation, float* w, int64_t out, ThreadPool* pool = nullptr);
+/// w [out, in] with its inputs in `order` -> in the linear's own; nothing to do where `order` is empty.
+std::vector<float> in_natural_order(std::vector<float> w, int64_t in, const std::vector<int32_t>& order);
 /// (codes - zeros) * scales, [out, in]: the weight in the rotated basis.
 std::vector<float> dequantize_paro4_rotated(const Paro4Weight& weight);
 /// W_effective [out, in] f32 (rotations in double).

@@ -5,10 +5,9 @@
 #include <span>
 #include <utility>
 
-#include "base/dtype.h"
 #include "base/error.h"
 #include "quant/paro4/packing.h"
-#include "quant/paro4/read_tensors.h"
+#include "quant/paro4/write_tensors.h"
 
 namespace paro {
 namespace {
@@ -31,53 +30,70 @@ void parallel(ThreadPool* pool, int64_t count, int64_t grain, const Body& body) 
     body(int64_t{0}, count);
 }
 
-std::vector<uint16_t> read_scales(const WeightSource& source, const Paro4Names& names, int64_t groups, int64_t out) {
-  const std::vector<float> values = load_floats(source, names.scales, {groups, out});
-  std::vector<uint16_t> scales(values.size());
-  std::transform(values.begin(), values.end(), scales.begin(), f32_to_f16);
-  return scales;
-}
-
-// scales [groups, out] f16 and words of zero points [groups, out/8] to the meta of tiles [begin, end).
-void pack_meta(const uint16_t* scales, const std::byte* zeros, PackedInt4& packed, int64_t begin, int64_t end) {
-  const int64_t groups = packed.groups();
+// The groups of the checkpoint, `stored` of them, to the meta of tiles [begin, end), the same for each of the groups
+// that a stored one is cut into.
+void pack_meta(const Int4Groups& from, int64_t stored, PackedInt4& packed, int64_t begin, int64_t end) {
+  const uint16_t* scales = from.scales.data();
+  const auto* zeros = reinterpret_cast<const std::byte*>(from.zeros.data());
+  const int64_t parts = packed.groups() / stored;
   const int64_t out = packed.out;
-  for (int64_t g = 0; g < groups; ++g) {
+  for (int64_t g = 0; g < stored; ++g) {
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t first = tile * kInt4Tile;
       const int64_t outputs = std::min(kInt4Tile, out - first);
-      uint8_t* at = packed.meta.data() + (tile * groups + g) * kInt4MetaBytes;
+      uint8_t* at = packed.meta.data() + (tile * stored + g) * parts * kInt4MetaBytes;
       std::memcpy(at, scales + g * out + first, static_cast<size_t>(outputs) * 2);
       uint32_t words[2] = {};
       std::memcpy(words, zeros + (g * out + first) / 2, static_cast<size_t>(outputs) / 2);
       for (int p = 0; p < 8; ++p)
         at[32 + kNibbleColumn[p]] =
             static_cast<uint8_t>(((words[0] >> (4 * p)) & 15u) | (((words[1] >> (4 * p)) & 15u) << 4));
+      for (int64_t part = 1; part < parts; ++part) std::memcpy(at + part * kInt4MetaBytes, at, kInt4MetaBytes);
     }
   }
 }
 
-PackedInt4 pack_words_of(const WeightSource& source, const Paro4Names& names, const LoadedTensor& words, int64_t out,
-                         int64_t in, const LoadHelp& help) {
+}  // namespace
+
+int64_t kernel_group(int64_t file_group) {
+  if (file_group == 32 || file_group == 64 || file_group == 128) return file_group;
+  return file_group % 64 == 0 ? 64 : 32;
+}
+
+PackedInt4 make_packed_int4(int64_t out, int64_t in, int64_t file_group, const Int4Making& making,
+                            const LoadHelp& help) {
   PackedInt4 packed;
   packed.in = in;
   packed.out = out;
-  packed.group_size = read_group_size(source, names, out, in);
-  if (find_packed(help.prepared, names.qweight, names.scales, packed)) return packed;
-  const int64_t groups = packed.groups();
-  const std::vector<uint16_t> scales = read_scales(source, names, groups, out);
-  const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+  packed.group_size = kernel_group(file_group);
+  PARO_CHECK(file_group % packed.group_size == 0 && in % file_group == 0 && out % 8 == 0);
+  if (find_packed(help.prepared, making.codes_name, making.groups_name, packed)) return packed;
+  const Int4Groups groups = making.groups();
   allocate_packed(packed);
-  source.will_read(names.qweight);
   parallel(help.pool, in, kRangeInputs,
-           [&](int64_t begin, int64_t end) { pack_tiles(words.view.data, in, out, begin, end, packed.codes.data()); });
+           [&](int64_t begin, int64_t end) { making.pack_codes(begin, end, packed.codes.data()); });
   parallel(help.pool, packed.tiles(), 16,
-           [&](int64_t begin, int64_t end) { pack_meta(scales.data(), zeros.view.data, packed, begin, end); });
-  keep_packed(help.prepared, names.qweight, names.scales, packed);
+           [&](int64_t begin, int64_t end) { pack_meta(groups, in / file_group, packed, begin, end); });
+  keep_packed(help.prepared, making.codes_name, making.groups_name, packed);
   return packed;
 }
 
-}  // namespace
+PackedInt4 pack_public_words(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                             const LoadedTensor& words, int64_t file_group, const LoadHelp& help) {
+  const int64_t groups = in / file_group;
+  const auto make_groups = [&] {
+    Int4Groups made{to_f16(load_floats(source, names.scales, {groups, out})), {}};
+    const LoadedTensor zeros = load_typed(source, names.zeros, DType::kI32, {groups, out / 8});
+    made.zeros.resize(static_cast<size_t>(zeros.view.elements()));
+    std::memcpy(made.zeros.data(), zeros.view.data, made.zeros.size() * sizeof(uint32_t));
+    source.will_read(names.qweight);
+    return made;
+  };
+  const auto pack_codes = [&](int64_t begin, int64_t end, uint8_t* codes) {
+    pack_tiles(words.view.data, in, out, begin, end, codes);
+  };
+  return make_packed_int4(out, in, file_group, {names.qweight, names.scales, make_groups, pack_codes}, help);
+}
 
 void allocate_packed(PackedInt4& packed) {
   packed.codes = AlignedBuffer(code_bytes(packed));
@@ -112,8 +128,9 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
     result = pack_paro4(read_paro4(source, name, out, in, bias), help.pool);
   } else {
     const LoadedTensor words = load_paro4_words(source, names, out, in);
-    result.weight = pack_words_of(source, names, words, out, in, help);
-    result.rotation = read_rotation(source, names, in, result.weight.group_size);
+    const int64_t group = read_group_size(source, names, out, in);
+    result.weight = pack_public_words(source, names, out, in, words, group, help);
+    result.rotation = read_rotation(source, names, in, group);
     result.bias = read_paro4_bias(source, names, out, bias);
   }
   for (const std::string& read : {names.qweight, names.zeros, names.scales, names.theta, names.pairs})
@@ -124,7 +141,19 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool) {
   return {pack_int4(weight.codes.data(), weight.zeros.data(), weight.scales.data(), weight.out, weight.in,
                     weight.group_size, pool),
-          weight.rotation, weight.bias};
+          weight.rotation, weight.bias, weight.order};
+}
+
+Paro4Weight unpack_paro4(const PackedParo4& packed) {
+  Paro4Weight weight;
+  weight.in = packed.weight.in;
+  weight.out = packed.weight.out;
+  weight.group_size = packed.weight.group_size;
+  weight.rotation = packed.rotation;
+  weight.bias = packed.bias;
+  weight.order = packed.order;
+  unpack_int4(packed.weight, weight.codes, weight.zeros, weight.scales);
+  return weight;
 }
 
 }  // namespace paro

@@ -1,6 +1,7 @@
 // A 4-bit linear as the kernels read it, made from the checkpoint's words without a form in between.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,13 +10,15 @@
 #include "kernels/int4/int4.h"
 #include "quant/cpu_linear.h"
 #include "quant/paro4/format.h"
+#include "quant/paro4/read_tensors.h"
 
 namespace paro {
 
 struct PackedParo4 {
   PackedInt4 weight;
   std::shared_ptr<const PairRotation> rotation;
-  std::vector<float> bias;  // [out] or empty
+  std::vector<float> bias;     // [out] or empty
+  std::vector<int32_t> order;  // of Paro4Weight
 };
 
 /// Memory for the codes and meta of `packed`, whose in, out and group_size are set.
@@ -29,5 +32,30 @@ void keep_packed(PreparedCache* prepared, const std::string& codes, const std::s
 PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias,
                               const LoadHelp& help = {});
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool = nullptr);
+/// The numbers again.
+Paro4Weight unpack_paro4(const PackedParo4& packed);
+
+/// The groups of the kernels for groups of `file_group` inputs, a multiple of 32: the same up to 128, else cut into
+/// groups of 64 or 32 with the same scale, for inputs rounded to int8 share a scale in each.
+int64_t kernel_group(int64_t file_group);
+
+/// What a checkpoint has for each group of inputs, as the kernels' meta data is made from it.
+struct Int4Groups {
+  std::vector<uint16_t> scales;  // f16 [groups, out]
+  std::vector<uint32_t> zeros;   // words [groups, out/8] as in the public format
+};
+/// Where one weight's parts are kept in a prepared cache, and how they are made when they are not there.
+struct Int4Making {
+  std::string codes_name, groups_name;
+  std::function<Int4Groups()> groups;
+  /// PackedInt4's codes of inputs [begin, end) in multiples of 8 (all of `codes` is given), on any thread.
+  std::function<void(int64_t begin, int64_t end, uint8_t* codes)> pack_codes;
+};
+/// Groups of `file_group` inputs, cut as kernel_group says.
+PackedInt4 make_packed_int4(int64_t out, int64_t in, int64_t file_group, const Int4Making& making,
+                            const LoadHelp& help);
+/// The same of the words of the public format, which AWQ shares; `words` from load_paro4_words.
+PackedInt4 pack_public_words(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                             const LoadedTensor& words, int64_t file_group, const LoadHelp& help);
 
 }  // namespace paro

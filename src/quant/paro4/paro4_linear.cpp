@@ -48,7 +48,9 @@ void round_to_f16(const ConvertKernels& convert, float* x, int64_t n) {
 class Paro4Linear : public CpuLinear {
  public:
   explicit Paro4Linear(PackedParo4 weight)
-      : packed_(std::move(weight.weight)), rotation_(shared_tables(*weight.rotation)), bias_(std::move(weight.bias)) {
+      : packed_(std::move(weight.weight)),
+        rotation_(shared_tables(*weight.rotation, weight.order)),
+        bias_(std::move(weight.bias)) {
     in = packed_.in;
     out = packed_.out;
     PARO_CHECK(packed_.group_size <= kComputedChannels);
@@ -60,7 +62,8 @@ class Paro4Linear : public CpuLinear {
     return paro != nullptr && paro->rotation_ == rotation_;
   }
 
-  PreparedInput prepare(const CpuContext& context, const LinearInput& input, int64_t rows) const override {
+  PreparedInput prepare(const CpuContext& context, const LinearInput& given, int64_t rows) const override {
+    const LinearInput input = ordered(context, given, rows);
     if (context.activations != Activations::kInt8) return prepare_floats(context, input, rows);
     const int64_t groups = packed_.groups();
     Int8Rows out_rows;
@@ -105,16 +108,30 @@ class Paro4Linear : public CpuLinear {
   }
 
   int64_t weight_bytes() const override {
-    return packed_.bytes() + rotation_->tables.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float));
+    return packed_.bytes() + rotation_->tables.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)) +
+           static_cast<int64_t>(rotation_->order.size() * sizeof(int32_t));
   }
 
   std::vector<float> dequantize() const override {
     std::vector<float> w = unpack_int4(packed_);
     unrotate_weight(rotation_->rotation, w.data(), out);
-    return w;
+    return in_natural_order(std::move(w), in, rotation_->order);
   }
 
  private:
+  // The input with its channels in the order of the weight.
+  LinearInput ordered(const CpuContext& context, const LinearInput& input, int64_t rows) const {
+    if (rotation_->order.empty()) return input;
+    const int32_t* order = rotation_->order.data();
+    const float* x = computed_rows(context, input, rows, in);
+    auto* y = context.arena.array<float>(rows * in);
+    for_each_item(context, rows, rows * in, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t i = 0; i < in; ++i) y[row * in + i] = x[row * in + order[i]];
+    });
+    return {.x = y};
+  }
+
   PreparedInput prepare_floats(const CpuContext& context, const LinearInput& input, int64_t rows) const {
     PreparedInput prepared;
     prepared.rows = rows;

@@ -56,16 +56,32 @@ std::vector<float> load_floats(const WeightSource& source, const std::string& na
   return source.load_f32(name);
 }
 
-int64_t read_group_size(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in) {
-  const TensorInfo& info = source.require(names.scales);
+int64_t read_file_group(const WeightSource& source, const std::string& scales, int64_t out, int64_t in) {
+  const TensorInfo& info = source.require(scales);
   const int64_t groups = info.shape.size() == 2 ? info.shape[0] : 0;
   if (groups <= 0 || info.shape[1] != out || in % groups != 0)
-    fail_input("{}: expected shape [input groups, {}] with groups dividing {}, found {}", where(source, names.scales),
-               out, in, shape_text(info.shape));
-  const int64_t group_size = in / groups;
+    fail_input("{}: expected shape [input groups, {}] with groups dividing {}, found {}", where(source, scales), out,
+               in, shape_text(info.shape));
+  return in / groups;
+}
+
+int64_t read_configured_group(const WeightSource& source, const std::string& scales, int64_t out, int64_t in,
+                              int64_t configured) {
+  const int64_t group = read_file_group(source, scales, out, in);
+  const int64_t wanted = configured == -1 ? in : configured;
+  if (wanted != 0 && group != wanted)
+    fail_input("{}: quantization_config says groups of {}, the shape {} means groups of {}", where(source, scales),
+               wanted, shape_text(source.require(scales).shape), group);
+  if (group % kMinGroup != 0)
+    fail_input("{}: groups of {} inputs; multiples of {} are supported", where(source, scales), group, kMinGroup);
+  return group;
+}
+
+int64_t read_group_size(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in) {
+  const int64_t group_size = read_file_group(source, names.scales, out, in);
   if (group_size != 32 && group_size != 64 && group_size != 128)
     fail_input("{}: shape {} means groups of {}; groups of 32, 64 and 128 are supported", where(source, names.scales),
-               shape_text(info.shape), group_size);
+               shape_text(source.require(names.scales).shape), group_size);
   return group_size;
 }
 
@@ -102,6 +118,15 @@ std::vector<float> read_paro4_bias(const WeightSource& source, const Paro4Names&
   if (source.has(names.bias))
     fail_input("{}: a bias is there; the model's configuration says there is none", where(source, names.bias));
   return {};
+}
+
+std::vector<float> read_optional_bias(const WeightSource& source, const Paro4Names& names, int64_t out, bool bias) {
+  if (!bias && source.has(names.bias)) {
+    for (const float value : load_floats(source, names.bias, {out}))
+      if (value != 0.0f) return read_paro4_bias(source, names, out, bias);
+    return {};
+  }
+  return read_paro4_bias(source, names, out, bias);
 }
 
 }  // namespace paro

@@ -2,6 +2,7 @@
 // enough for quantizing (rows in the lanes of a vector).
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "quant/paro4/format.h"
@@ -103,6 +104,14 @@ void unrotate_weight(const PairRotation& rotation, float* w, int64_t out, Thread
   rotate_rows<float>(rotation, Direction::kInverse, w, out, pool);
 }
 
+std::vector<float> in_natural_order(std::vector<float> w, int64_t in, const std::vector<int32_t>& order) {
+  if (order.empty()) return w;
+  std::vector<float> natural(w.size());
+  for (size_t row = 0; row < w.size(); row += static_cast<size_t>(in))
+    for (size_t i = 0; i < order.size(); ++i) natural[row + static_cast<size_t>(order[i])] = w[row + i];
+  return natural;
+}
+
 std::vector<float> dequantize_paro4_rotated(const Paro4Weight& weight) {
   const int64_t groups = weight.in / weight.group_size;
   std::vector<float> w(weight.codes.size());
@@ -120,8 +129,9 @@ std::vector<float> dequantize_paro4_rotated(const Paro4Weight& weight) {
 
 std::vector<float> dequantize_paro4(const Paro4Weight& weight, ThreadPool* pool) {
   std::vector<float> w = dequantize_paro4_rotated(weight);
-  rotate_rows<double>(*weight.rotation, Direction::kInverse, w.data(), weight.out, pool);
-  return w;
+  if (!is_identity(*weight.rotation))
+    rotate_rows<double>(*weight.rotation, Direction::kInverse, w.data(), weight.out, pool);
+  return in_natural_order(std::move(w), weight.in, weight.order);
 }
 
 }  // namespace paro

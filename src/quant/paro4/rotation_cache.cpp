@@ -20,25 +20,22 @@ size_t content_hash(const PairRotation& r) {
 
 /// Rotations that do nothing are one, whatever pairs their angles of 0 stand with.
 PairRotation without_idle_rounds(const PairRotation& rotation) {
-  const auto all = [](const std::vector<float>& values, float wanted) {
-    return std::all_of(values.begin(), values.end(), [&](float value) { return value == wanted; });
-  };
-  if (!all(rotation.theta, 0.0f) || !all(rotation.channel_scales, 1.0f)) return rotation;
+  if (!is_identity(rotation)) return rotation;
   return {rotation.in, rotation.group_size, 0, {}, {}, rotation.channel_scales};
 }
 
 }  // namespace
 
-std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& given) {
+std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& given, const std::vector<int32_t>& order) {
   const PairRotation rotation = without_idle_rounds(given);
   static std::mutex mutex;
   static std::unordered_multimap<size_t, std::weak_ptr<const SharedRotation>> living;
-  const size_t hash = content_hash(rotation);
+  const size_t hash = content_hash(rotation) + content_hash(order) * 13;
   const std::lock_guard lock(mutex);
   auto [at, end] = living.equal_range(hash);
   while (at != end) {
     if (auto found = at->second.lock()) {
-      if (found->rotation == rotation) return found;
+      if (found->rotation == rotation && found->order == order) return found;
       ++at;
     } else {
       at = living.erase(at);
@@ -46,6 +43,7 @@ std::shared_ptr<const SharedRotation> shared_tables(const PairRotation& given) {
   }
   auto made = std::make_shared<SharedRotation>();
   made->rotation = rotation;
+  made->order = order;
   made->tables = make_rotation_tables(rotation.in, rotation.group_size, rotation.rounds, rotation.theta.data(),
                                       rotation.pairs.data(), rotation.channel_scales.data());
   living.emplace(hash, made);

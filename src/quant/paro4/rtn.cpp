@@ -8,14 +8,6 @@
 
 namespace paro {
 
-std::shared_ptr<const PairRotation> identity_rotation(int64_t in, int64_t group_size) {
-  auto rotation = std::make_shared<PairRotation>();
-  rotation->in = in;
-  rotation->group_size = group_size;
-  rotation->channel_scales.assign(static_cast<size_t>(in), 1.0f);
-  return rotation;
-}
-
 std::pair<float, uint8_t> rtn_scale_zero(float min, float max) {
   min = std::min(min, 0.0f);
   max = std::max(max, 0.0f);

@@ -10,9 +10,6 @@
 
 namespace paro {
 
-/// No rounds, channel scales 1: quantizes in the weight's own basis.
-std::shared_ptr<const PairRotation> identity_rotation(int64_t in, int64_t group_size);
-
 /// Scale (rounded to f16, at least 2^-24, the smallest) and zero point 0..15 of values in [min, max]; the range is
 /// widened to contain 0: s = (max - min) / 15, z = clamp(round(-min / s), 0, 15).
 std::pair<float, uint8_t> rtn_scale_zero(float min, float max);
