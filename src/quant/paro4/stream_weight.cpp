@@ -44,8 +44,7 @@ StreamWeight read_stream_weight(const WeightSource& source, const Paro4Names& na
 }
 
 PackedInt4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
-                              const StreamWeight& weight, const std::vector<int32_t>& order,
-                              const LoadHelp& help) {
+                              const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help) {
   PARO_CHECK(weight.bits <= 4);
   const int64_t groups = in / weight.group;
   const auto make_groups = [&] {

@@ -24,8 +24,7 @@ StreamWeight read_stream_weight(const WeightSource& source, const Paro4Names& na
 
 /// Up to 4 bits, for the kernels, in the groups of kernel_group; input i is input order[i] of the file (empty: i).
 PackedInt4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
-                              const StreamWeight& weight, const std::vector<int32_t>& order,
-                              const LoadHelp& help);
+                              const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help);
 
 /// X.qweight, X.qzeros, X.scales, and X.bias where there is one; inputs in the linear's own order.
 std::vector<TensorToWrite> stream_tensors(const std::string& name, const std::shared_ptr<const Paro4Weight>& weight,
