@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "calib/calibration_text.h"
 #include "calib/numeric/random.h"
 #include "calib/self_text.h"
 #include "io/checkpoint.h"
@@ -170,8 +169,15 @@ TEST_F(Quantize, SeedsDecideTheBytes) {
   EXPECT_NE(bytes("one/model.safetensors"), bytes("other/model.safetensors"));
 }
 
+/// What a run reports that does not depend on the time it took or where it wrote.
+Json lasting(Json report) {
+  for (const char* key : {"output", "seconds", "bytes"}) report.erase(key);
+  for (Json& layer : report["layers"]) layer.erase("seconds");
+  return report;
+}
+
 TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
-  quantize(options("whole"));
+  const Json whole = lasting(quantize(options("whole")));
   for (int done = 0; done < 3; ++done) {
     const std::string name = "interrupted" + std::to_string(done);
     std::atomic<bool> cancel = done == 0;
@@ -196,7 +202,7 @@ TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
     o.seed = 5;
     expect_error(o, ErrorKind::kInput, {"\"seed\""});
     o.seed = 0;
-    quantize(o);
+    EXPECT_EQ(lasting(quantize(o)), whole) << done;
     EXPECT_EQ(bytes(name + "/model.safetensors"), bytes("whole/model.safetensors")) << done;
     EXPECT_EQ(bytes(name + "/config.json"), bytes("whole/config.json"));
   }
@@ -239,12 +245,6 @@ TEST_F(Quantize, WrongFlagsAndTextsAreExplained) {
   o = options("bad2");
   o.calibration = {folder_ / "lines.jsonl"};
   expect_error(o, ErrorKind::kInput, {"lines.jsonl:2", "text"});
-  for (const char* line : {"[1, 2]", "\"text\"", "{\"other\": 1}", "{\"text\": \"a", "7"}) {
-    write_file(folder_ / "wrong.jsonl", line);
-    EXPECT_THROW(read_calibration_text(folder_ / "wrong.jsonl"), Error) << line;
-  }
-  write_file(folder_ / "good.jsonl", "{\"text\": \"one\"}\n\n{\"text\": \"two\", \"more\": [1]}\n");
-  EXPECT_EQ(read_calibration_text(folder_ / "good.jsonl"), "one\n\ntwo\n\n");
 }
 
 TEST_F(Quantize, AFinishedOutputIsNotOverwritten) {

@@ -11,6 +11,8 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8
 
 /// Bytes of one element.
 int64_t dtype_size(DType type);
+/// F64, F32, F16, BF16.
+bool is_float(DType type);
 /// "F32", "BF16", ...: the spelling of safetensors.
 std::string_view dtype_name(DType type);
 

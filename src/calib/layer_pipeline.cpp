@@ -127,6 +127,7 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
   if (corrected) full_slots = layers.full->linear_slots();
   std::vector<float> full_input;
   streams_.for_each([&](const Streams::Part& part) {
+    if (part.held_out) return;
     check_cancel();
     if (corrected) {
       const auto same_set = std::find_if(full_slots.begin(), full_slots.end(), [&](auto& s) { return s.set == set; });
@@ -191,12 +192,12 @@ void LayerPipeline::advance_to_last(Layers& layers, const Block& block, Statisti
           wanted[static_cast<size_t>(i)] -= bias[static_cast<size_t>(i % dim)];
       });
     }
-    if (!keep && statistics == nullptr) return;
+    if (!keep && (statistics == nullptr || part.held_out)) return;
     recorder.capture(
         last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
         [&](Tensor x) {
           if (keep) copy_rows(x, kept_.get() + part.first_row * x.dim);
-          if (statistics != nullptr)
+          if (statistics != nullptr && !part.held_out)
             statistics->add(x.f32(), statistics->cross_rows() > 0 ? wanted.data() : nullptr, x.rows);
         });
   });
@@ -236,6 +237,7 @@ void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> m
   for (const SetMember& member : members) report.linears.push_back(member.name);
   QuantizedSet quantized = quantizer_.quantize(std::move(members), statistics, cross, stream);
   report.losses = quantized.losses;
+  report.measures = std::move(quantized.measures);
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)
     weights.push_back({report.linears[i], std::move(quantized.weights[i])});

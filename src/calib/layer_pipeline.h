@@ -27,11 +27,14 @@ struct NamedWeight {
 struct SetReport {
   std::vector<std::string> linears;
   SetLosses losses;
+  std::vector<LinearMeasures> measures;  // of each linear
 };
 
 struct QuantizedLayer {
   std::vector<NamedWeight> weights;
   std::vector<SetReport> sets;
+  Json errors;  // stream_errors behind the layer
+  double seconds = 0.0;
 };
 
 class LayerPipeline {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "calib/calibration_text.h"
 #include "calib/numeric/pairs.h"
 #include "io/hub.h"
 
@@ -36,7 +37,7 @@ struct QuantizeOptions {
   PairKind pairs = PairKind::kRandom;
   bool share_rotations = true;  // one for q, k, v and one for gate, up
   Correction correction = Correction::kFull;
-  std::vector<std::filesystem::path> calibration;  // empty: text sampled from the model itself
+  std::vector<CalibrationFile> calibration;  // empty: text sampled from the model itself
   int64_t samples = 128;
   int64_t seq_len = 2048;
   uint64_t seed = 0;

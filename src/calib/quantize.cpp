@@ -9,9 +9,12 @@
 #include "base/progress.h"
 #include "calib/calibration_text.h"
 #include "calib/export.h"
+#include "calib/failure_signs.h"
 #include "calib/self_text.h"
+#include "calib/stream_quality.h"
 #include "calib/verify.h"
 #include "calib/work_folder.h"
+#include "io/safetensors.h"
 #include "model/open_checkpoint.h"
 
 namespace paro::calib {
@@ -22,13 +25,17 @@ namespace {
 constexpr double kMaxVerifyDivergence = 1e-3;
 constexpr int64_t kVerifyTokens = 256;
 
-/// Round to nearest needs no text; a few ids are enough to check the written checkpoint.
-struct Amount {
-  int64_t samples;
-  int64_t seq_len;
-};
-Amount amount_of(const QuantizeOptions& options) {
-  return options.method == Method::kRtn ? Amount{1, 64} : Amount{options.samples, options.seq_len};
+/// Whether the full-precision stream goes along.
+bool needs_full(const QuantizeOptions& options) {
+  return options.method != Method::kRtn && options.correction != Correction::kOff;
+}
+
+/// Round to nearest needs no text; a few ids are enough to check the written checkpoint. Held out for the comparison
+/// with full precision: one window in 32.
+CalibrationAmount amount_of(const QuantizeOptions& options) {
+  if (options.method == Method::kRtn) return {1, 64, 0};
+  const int64_t held_out = needs_full(options) ? std::clamp<int64_t>(options.samples / 32, 1, 8) : 0;
+  return {options.samples, options.seq_len, held_out};
 }
 
 struct Source {
@@ -43,7 +50,7 @@ Source open_source(const QuantizeOptions& options) {
   if (source.config.quantization.bits != 0)
     fail_input("{}: expected a full-precision model, found one quantized with \"{}\"", source.checkpoint.config_place(),
                source.config.quantization.method);
-  const Amount amount = amount_of(options);
+  const CalibrationAmount amount = amount_of(options);
   if (amount.seq_len > source.config.max_positions)
     fail_input("--seq-len {}: the model's context is {} tokens", amount.seq_len, source.config.max_positions);
   return source;
@@ -84,24 +91,34 @@ std::vector<int32_t> text_starts(const Source& source) {
   return starts;
 }
 
-std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Source& source, Ops& ops) {
-  const Amount amount = amount_of(options);
+CalibrationDraw calibration_draw(const QuantizeOptions& options, const Source& source, Ops& ops) {
+  const CalibrationAmount amount = amount_of(options);
+  CalibrationDraw draw;
   if (options.method == Method::kRtn) {
-    std::vector<int32_t> ids(static_cast<size_t>(amount.samples * amount.seq_len));
-    for (size_t i = 0; i < ids.size(); ++i)
-      ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
-    return ids;
+    draw.ids.resize(static_cast<size_t>(amount.samples * amount.seq_len));
+    for (size_t i = 0; i < draw.ids.size(); ++i)
+      draw.ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
+    draw.files = Json::array();
+    return draw;
   }
-  if (!options.calibration.empty())
-    return calibration_windows(*source.checkpoint.make_tokenizer(), options.calibration, amount.samples, amount.seq_len,
-                               options.seed);
-  log_info("no --calibration text: sampling {} x {} tokens from the model itself", amount.samples, amount.seq_len);
+  if (!options.calibration.empty()) {
+    const auto chat_template = source.checkpoint.make_chat_template();
+    return draw_calibration(*source.checkpoint.make_tokenizer(), chat_template.get(), options.calibration, amount,
+                            options.seed);
+  }
+  const int64_t sequences = amount.samples + amount.held_out;
+  log_info("no --calibration text: sampling {} x {} tokens from the model itself", sequences, amount.seq_len);
   const auto factory = make_cpu_weight_factory({});
   const auto model = Model::load(source.config, *source.checkpoint.weights, *factory);
-  std::vector<int32_t> ids =
-      sample_text(*model, ops, text_starts(source), {amount.samples, amount.seq_len, options.seed, options.cancel});
-  if (ids.empty()) throw Cancelled{};
-  return ids;
+  draw.ids = sample_text(*model, ops, text_starts(source), {sequences, amount.seq_len, options.seed, options.cancel});
+  if (draw.ids.empty()) throw Cancelled{};
+  draw.held_out = amount.held_out;
+  draw.files = Json::array({{{"file", "sampled from the model itself"},
+                             {"weight", 1.0},
+                             {"documents", sequences},
+                             {"tokens", draw.ids.size()},
+                             {"windows", amount.samples}}});
+  return draw;
 }
 
 /// What the bytes depend on, the source and the machine's way of summing included.
@@ -113,14 +130,21 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, int threa
   for (const TensorInfo& info : source.checkpoint.weights->tensors()) bytes += info.stored_bytes;
   result["source_bytes"] = bytes;
   Json sizes = Json::array();
-  for (const auto& file : options.calibration) {
+  for (const CalibrationFile& file : options.calibration) {
     std::error_code ignored;
-    sizes.push_back(std::filesystem::file_size(file, ignored));
+    sizes.push_back(std::filesystem::file_size(file.path, ignored));
   }
   result["calibration_bytes"] = sizes;
   result["threads"] = threads;
   result["isa"] = isa_name(active_isa());
   return result;
+}
+
+/// Of the tensors that were written.
+int64_t weight_bytes(const std::filesystem::path& folder) {
+  int64_t bytes = 0;
+  for (const TensorInfo& info : open_safetensors_folder(folder)->tensors()) bytes += info.stored_bytes;
+  return bytes;
 }
 
 std::string note_of(const Json& report) {
@@ -145,6 +169,32 @@ std::vector<float> stream_logits(const Model& ends, Ops& ops, const Streams& str
   return {logits.f32(), logits.f32() + logits.rows * logits.dim};
 }
 
+/// Of the reopened checkpoint to the quantizer's own stream, nats.
+struct Verified {
+  double kl = 0.0;
+  double kl_int8 = 0.0;  // with int8 activations
+};
+
+/// On the last window that was fitted to. A checkpoint that differs is taken back.
+Verified verify_written(const QuantizeOptions& options, const ModelConfig& config, const Model& ends, Ops& ops,
+                        const Streams& streams) {
+  const int64_t last = streams.fitted() - 1;
+  const int64_t tokens = std::min(streams.seq_len(), kVerifyTokens);
+  const std::vector<float> expected = stream_logits(ends, ops, streams, last, tokens);
+  std::vector<int32_t> window = streams.window(last);
+  window.resize(static_cast<size_t>(tokens));
+  const auto reopened = [&](Activations activations) {
+    return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
+  };
+  const Verified verified{reopened(Activations::kF32), reopened(Activations::kInt8)};
+  if (verified.kl < kMaxVerifyDivergence) return verified;
+  std::filesystem::remove(options.output / "config.json");
+  throw Error(ErrorKind::kDefect,
+              fmt::format("{}: the written checkpoint's logits differ from the quantizer's: mean KL {:.2e}, expected "
+                          "under {:.0e}",
+                          options.output.string(), verified.kl, kMaxVerifyDivergence));
+}
+
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
@@ -155,8 +205,7 @@ Json quantize(const QuantizeOptions& options) {
   DenseWeightFactory factory;
   const auto ends = load_model_ends(source.config, weights, factory);
 
-  const bool with_full = options.method != Method::kRtn && options.correction != Correction::kOff;
-  const Amount amount = amount_of(options);
+  const CalibrationAmount amount = amount_of(options);
   {
     // Refuse what cannot work before the first expensive step.
     Streams none(source.config, {0}, 1, false);
@@ -164,18 +213,18 @@ Json quantize(const QuantizeOptions& options) {
                  LayerPipeline(options, source.config, weights, *ends->rope, *ops, none));
   }
   const WorkFolder work(options.output, fingerprint(options, source, threads), options.resume);
-  std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
-  if (!ids) {
+  std::optional<CalibrationDraw> draw = work.load_calibration(amount);
+  if (!draw) {
     try {
-      ids = calibration_ids(options, source, *ops);
+      draw = calibration_draw(options, source, *ops);
     } catch (...) {
       // Nothing is done yet that --resume could go on with.
       work.finish();
       throw;
     }
-    work.save_ids(*ids);
+    work.save_calibration(*draw);
   }
-  Streams streams(source.config, std::move(*ids), amount.seq_len, with_full);
+  Streams streams(source.config, std::move(draw->ids), amount.seq_len, needs_full(options), draw->held_out);
   streams.embed(*ends, *ops);
   LayerPipeline pipeline(options, source.config, weights, *ends->rope, *ops, streams);
 
@@ -188,39 +237,37 @@ Json quantize(const QuantizeOptions& options) {
       progress.advance(1, "from the earlier run");
       continue;
     }
-    work.save_layer(layer, pipeline.quantize(layer));
+    const double before = progress.seconds();
+    QuantizedLayer quantized = pipeline.quantize(layer);
+    quantized.errors = stream_errors(streams);
+    quantized.seconds = progress.seconds() - before;
+    work.save_layer(layer, quantized);
     layers.push_back(work.layer_report(layer));
     progress.advance(1, note_of(layers.back()));
   }
 
-  ExportedFigures figures;
   export_tensors(options, source.checkpoint, source.config, work);
   export_config(options, source.checkpoint);
-  const int64_t last = amount.samples - 1;
-  const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
-  const std::vector<float> expected = stream_logits(*ends, *ops, streams, last, tokens);
-  std::vector<int32_t> window = streams.window(last);
-  window.resize(static_cast<size_t>(tokens));
-  const auto reopened = [&](Activations activations) {
-    return divergence_of_checkpoint(options.output, source.config, window, expected, activations, options.threads);
-  };
-  figures.verify_kl = reopened(Activations::kF32);
-  figures.verify_kl_int8 = reopened(Activations::kInt8);
-  if (!(figures.verify_kl < kMaxVerifyDivergence)) {
-    std::filesystem::remove(options.output / "config.json");
-    throw Error(ErrorKind::kDefect,
-                fmt::format("{}: the written checkpoint's logits differ from the quantizer's: mean KL {:.2e}, expected "
-                            "under {:.0e}",
-                            options.output.string(), figures.verify_kl, kMaxVerifyDivergence));
-  }
-  figures.seconds = progress.seconds();
-  export_card(options, source.checkpoint, layers, figures);
+  const Verified verified = verify_written(options, source.config, *ends, *ops, streams);
+  const Json quality = stream_quality(*ends, *ops, streams);
+  const std::vector<FailureSign> signs = failure_signs(layers, quality);
+  for (const FailureSign& sign : signs) log_warning("{}: {}: {}", sign.sign, sign.message, sign.advice);
+  Json report = {{"output", options.output.string()},
+                 {"source", source.checkpoint.name},
+                 {"settings", options.settings()},
+                 {"calibration", {{"files", draw->files}, {"held_out", draw->held_out}}},
+                 {"layers", layers},
+                 {"quality", quality},
+                 {"warnings", signs_json(signs)},
+                 {"bytes", weight_bytes(options.output)},
+                 {"verify_kl", verified.kl},
+                 {"verify_kl_int8", verified.kl_int8},
+                 {"seconds", progress.seconds()}};
+  export_card(options, source.checkpoint, report);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),
-           figures.verify_kl, figures.verify_kl_int8);
-  return {
-      {"output", options.output.string()}, {"settings", options.settings()},           {"layers", layers},
-      {"verify_kl", figures.verify_kl},    {"verify_kl_int8", figures.verify_kl_int8}, {"seconds", figures.seconds}};
+           verified.kl, verified.kl_int8);
+  return report;
 }
 
 }  // namespace paro::calib

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "calib/measures.h"
 #include "calib/numeric/kernels.h"
 #include "calib/numeric/statistics.h"
 #include "calib/options.h"
@@ -28,15 +29,20 @@ struct SetMember {
 enum class CrossMoment { kNone, kInputs, kOutputs };
 
 struct SetLosses {
-  double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
-  double rounded = 0.0;  // of what was written, the same measure
-  double fit = 1.0;      // expected error after the rotation fit over before
+  double rtn = 0.0;         // of rounding the corrected weight to nearest, relative to its output's energy
+  double rounded = 0.0;     // of what was written, the same measure
+  double fit = 1.0;         // expected error after the rotation fit over before
+  int64_t lost_angles = 0;  // not finite after the fit: written as 0
 };
 
 struct QuantizedSet {
-  std::vector<Paro4Weight> weights;  // one for each member
+  std::vector<Paro4Weight> weights;      // one for each member
+  std::vector<LinearMeasures> measures;  // likewise
   SetLosses losses;
 };
+
+/// Angles that are not finite become 0, which leaves a rotation; how many there were.
+int64_t drop_lost_angles(std::vector<float>& theta);
 
 class SetQuantizer {
  public:
@@ -52,9 +58,11 @@ class SetQuantizer {
   std::shared_ptr<const PairRotation> fit(const std::vector<const SetMember*>& members,
                                           const std::vector<double>& rtn_losses, const SquareMatrix& h, uint64_t stream,
                                           SetLosses& losses) const;
-  double rtn_loss(const SetMember& member, const std::vector<float>& h) const;
+  /// Loss against `target` of `weight` rounded to nearest, both [in, out].
+  double rtn_loss(const std::vector<float>& weight, const std::vector<float>& target, int64_t out,
+                  const std::vector<float>& h) const;
   Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SquareMatrix* h,
-                    double& loss, double& energy) const;
+                    LinearMeasures& measures) const;
 
   const QuantizeOptions& options_;
   ThreadPool& pool_;

@@ -18,7 +18,9 @@ double log_sum_exp(const float* x, int64_t n) {
   return max + std::log(total);
 }
 
-double divergence(const float* p, const float* q, int64_t n) {
+}  // namespace
+
+double divergence_of_logits(const float* p, const float* q, int64_t n) {
   const double p_total = log_sum_exp(p, n);
   const double q_total = log_sum_exp(q, n);
   double sum = 0.0;
@@ -26,7 +28,9 @@ double divergence(const float* p, const float* q, int64_t n) {
   return sum;
 }
 
-}  // namespace
+double negative_log_likelihood(const float* logits, int64_t n, int32_t id) {
+  return log_sum_exp(logits, n) - static_cast<double>(logits[id]);
+}
 
 double divergence_of_checkpoint(const std::filesystem::path& folder, const ModelConfig& config,
                                 const std::vector<int32_t>& ids, const std::vector<float>& expected,
@@ -45,7 +49,7 @@ double divergence_of_checkpoint(const std::filesystem::path& folder, const Model
   PARO_CHECK(logits.rows * logits.dim == std::ssize(expected));
   double sum = 0.0;
   for (int64_t row = 0; row < logits.rows; ++row)
-    sum += divergence(expected.data() + row * logits.dim, logits.f32() + row * logits.dim, logits.dim);
+    sum += divergence_of_logits(expected.data() + row * logits.dim, logits.f32() + row * logits.dim, logits.dim);
   PARO_CHECK(std::isfinite(sum));
   return sum / static_cast<double>(logits.rows);
 }

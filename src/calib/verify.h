@@ -15,4 +15,9 @@ double divergence_of_checkpoint(const std::filesystem::path& folder, const Model
                                 const std::vector<int32_t>& ids, const std::vector<float>& expected,
                                 Activations activations, int threads);
 
+/// KL(p || q) in nats of two rows of n logits.
+double divergence_of_logits(const float* p, const float* q, int64_t n);
+/// -log probability of `id`.
+double negative_log_likelihood(const float* logits, int64_t n, int32_t id);
+
 }  // namespace paro::calib

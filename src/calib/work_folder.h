@@ -19,14 +19,15 @@ class WorkFolder {
   /// checkpoint in OUTPUT is Error{kInput} in any case.
   WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume);
 
-  std::optional<std::vector<int32_t>> load_ids(int64_t count) const;
-  void save_ids(const std::vector<int32_t>& ids) const;
+  std::optional<CalibrationDraw> load_calibration(const CalibrationAmount& amount) const;
+  void save_calibration(const CalibrationDraw& draw) const;
 
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;
   std::vector<NamedWeight> load_layer(int64_t index) const;
-  /// The sets' names and losses of a finished layer.
+  /// What is reported of a finished layer: "sets" with names and losses, "linears" with their measures, "errors" of the
+  /// streams behind it, "seconds".
   Json layer_report(int64_t index) const;
 
   /// Removes the work folder: the output is complete.
