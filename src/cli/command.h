@@ -44,6 +44,7 @@ Command inspect_command();
 Command logits_command();
 Command tokenize_command();
 Command pull_command();
+Command export_command();
 Command report_command();
 Command quantize_command();
 

@@ -12,7 +12,7 @@ HubOptions CommonFlags::hub() const {
 std::vector<Command> all_commands() {
   return {
       quantize_command(), chat_command(),  generate_command(), eval_command(),   inspect_command(), tokenize_command(),
-      logits_command(),   bench_command(), report_command(),   pull_command(),
+      logits_command(),   bench_command(), report_command(),   export_command(), pull_command(),
   };
 }
 
