@@ -14,7 +14,7 @@ namespace paro::calib {
 namespace {
 
 constexpr double kCorrectionDamping = 0.01;
-// Losses that only the report needs are estimated from so many outputs: exact ones took a third of a layer's fit.
+// Losses that only the report needs are estimated from so many outputs: an exact one costs a product of all with H.
 constexpr int64_t kSampledRows = 128;
 
 std::vector<float> transposed(const std::vector<float>& w, int64_t out, int64_t in, ThreadPool& pool) {
