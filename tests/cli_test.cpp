@@ -34,6 +34,7 @@ class CliFiles : public testing::Environment {
     ASSERT_EQ(run.exit_code, 0) << run.err;
     write_file(dir() / "text.txt", some_text(3000));
     write_file(dir() / "short.txt", "a short text");
+    write_file(dir() / "text.parquet", "PAR1");
     write_file(dir() / "messages.json", R"([{"role": "user", "content": "hello"}])");
     write_file(dir() / "object.json",
                R"({"messages": [{"role": "user", "content": "hello"}], "add_generation_prompt": false})");

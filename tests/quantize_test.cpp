@@ -14,8 +14,8 @@
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "calib/awq.h"
-#include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/numeric/random.h"
 #include "calib/self_text.h"
@@ -343,6 +343,13 @@ TEST_F(Quantize, SeedsDecideTheBytes) {
   EXPECT_NE(bytes("one/model.safetensors"), bytes("other/model.safetensors"));
 }
 
+/// What a run reports that does not depend on the time it took or where it wrote.
+Json lasting(Json report) {
+  for (const char* key : {"output", "seconds", "bytes"}) report.erase(key);
+  for (Json& layer : report["layers"]) layer.erase("seconds");
+  return report;
+}
+
 void Quantize::write_biased_model(const std::string& name, int64_t layers) const {
   write_tiny_model(folder_ / name, {.layers = layers, .family = "qwen2"});
   const Checkpoint source = open_checkpoint_folder(folder_ / name);
@@ -369,7 +376,7 @@ void Quantize::write_biased_model(const std::string& name, int64_t layers) const
 void Quantize::expect_resumed(const std::string& prefix,
                               const std::function<QuantizeOptions(const std::string&)>& make) const {
   const std::string whole = prefix + "-whole";
-  quantize(make(whole));
+  const Json report = lasting(quantize(make(whole)));
   for (int done = 0; done < 3; ++done) {
     const std::string name = prefix + std::to_string(done);
     std::atomic<bool> cancel = done == 0;
@@ -394,7 +401,7 @@ void Quantize::expect_resumed(const std::string& prefix,
     o.seed = 5;
     expect_error(o, ErrorKind::kInput, {"\"seed\""});
     o.seed = 0;
-    quantize(o);
+    EXPECT_EQ(lasting(quantize(o)), report) << done;
     EXPECT_EQ(bytes(name + "/model.safetensors"), bytes(whole + "/model.safetensors")) << done;
     EXPECT_EQ(bytes(name + "/config.json"), bytes(whole + "/config.json"));
   }
@@ -465,12 +472,6 @@ TEST_F(Quantize, WrongFlagsAndTextsAreExplained) {
   o = options("bad2");
   o.calibration = {folder_ / "lines.jsonl"};
   expect_error(o, ErrorKind::kInput, {"lines.jsonl:2", "text"});
-  for (const char* line : {"[1, 2]", "\"text\"", "{\"other\": 1}", "{\"text\": \"a", "7"}) {
-    write_file(folder_ / "wrong.jsonl", line);
-    EXPECT_THROW(read_calibration_text(folder_ / "wrong.jsonl"), Error) << line;
-  }
-  write_file(folder_ / "good.jsonl", "{\"text\": \"one\"}\n\n{\"text\": \"two\", \"more\": [1]}\n");
-  EXPECT_EQ(read_calibration_text(folder_ / "good.jsonl"), "one\n\ntwo\n\n");
 }
 
 TEST_F(Quantize, AFinishedOutputIsNotOverwritten) {

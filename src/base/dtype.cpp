@@ -21,6 +21,10 @@ int64_t dtype_size(DType type) {
   return 0;
 }
 
+bool is_float(DType type) {
+  return type == DType::kF64 || type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+}
+
 std::string_view dtype_name(DType type) {
   switch (type) {
     case DType::kF64: return "F64";

@@ -11,6 +11,8 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8
 
 /// Bytes of one element.
 int64_t dtype_size(DType type);
+/// F64, F32, F16, BF16.
+bool is_float(DType type);
 /// "F32", "BF16", ...: the spelling of safetensors.
 std::string_view dtype_name(DType type);
 
@@ -48,5 +50,20 @@ inline uint16_t f32_to_bf16(float f) {
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
+
+/// double to float, where it is not exact to the neighbour whose last bit is 1 (round to odd). Rounding that to a
+/// narrower type gives what rounding the double once gives (Boldo and Melquiond, IEEE Trans. Computers 57, 2008).
+inline float f64_to_f32_odd(double d) {
+  const float nearest = static_cast<float>(d);
+  const double back = static_cast<double>(nearest);
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  if (back == d || d != d || (bits & 1u) != 0) return nearest;
+  const bool grow = (d < 0 ? -d : d) > (back < 0 ? -back : back);
+  bits += grow ? 1u : 0xffffffffu;
+  return std::bit_cast<float>(bits);
+}
+/// Rounded once, to nearest even.
+inline uint16_t f64_to_f16(double d) { return f32_to_f16(f64_to_f32_odd(d)); }
+inline uint16_t f64_to_bf16(double d) { return f32_to_bf16(f64_to_f32_odd(d)); }
 
 }  // namespace paro

@@ -107,5 +107,38 @@ TEST(Tensor, CopiesUnalignedFloatsOfEveryType) {
   EXPECT_EQ(shape_text({}), "[]");
 }
 
+// Values just beside the middle between two narrow numbers: rounding to float first would move them onto it.
+TEST(DType, DoublesAreRoundedOnce) {
+  const double nudge = 0x1p-40;
+  // Halves are 2^-10 apart at 1, bfloat16 2^-7.
+  EXPECT_EQ(f64_to_f16(1.0 + 0x1p-11), f32_to_f16(1.0f));
+  EXPECT_EQ(f64_to_f16(1.0 + 0x1p-11 + nudge), f32_to_f16(1.0f) + 1);
+  EXPECT_EQ(f64_to_f16(1.0 + 3 * 0x1p-11 - nudge), f32_to_f16(1.0f) + 1);
+  EXPECT_EQ(f64_to_f16(-1.0 - 0x1p-11 - nudge), f32_to_f16(-1.0f) + 1);
+  EXPECT_EQ(f64_to_bf16(1.0 + 0x1p-8 + nudge), f32_to_bf16(1.0f) + 1);
+  EXPECT_EQ(f64_to_bf16(1.0 + 3 * 0x1p-8 - nudge), f32_to_bf16(1.0f) + 1);
+  // The smallest halves are 2^-24 apart.
+  EXPECT_EQ(f64_to_f16(0x1p-25), 0);
+  EXPECT_EQ(f64_to_f16(0x1p-25 * (1 + nudge)), 1);
+  EXPECT_EQ(f64_to_f16(1e-300), 0);
+  EXPECT_EQ(f64_to_f16(-1e-300), 0x8000);
+  EXPECT_EQ(f64_to_f16(65520.0 - 1e-9), 0x7bff);
+  EXPECT_EQ(f64_to_f16(65520.0), 0x7c00);
+  EXPECT_EQ(f64_to_f16(1e300), 0x7c00);
+  EXPECT_EQ(f64_to_bf16(1e300), 0x7f80);
+  EXPECT_TRUE(std::isnan(f16_to_f32(f64_to_f16(NAN))));
+  std::mt19937 engine(3);
+  std::uniform_real_distribution<double> exponent(-26.0, 15.9);
+  for (int i = 0; i < 20000; ++i) {
+    // Around the middle between two halves, nearer to it than a float tells.
+    const auto h = static_cast<uint16_t>(f32_to_f16(static_cast<float>(std::exp2(exponent(engine)))) & 0x7bfe);
+    const double low = f16_to_f32(h), high = f16_to_f32(static_cast<uint16_t>(h + 1));
+    const double middle = 0.5 * (low + high), little = (high - low) * 0x1p-30;
+    ASSERT_EQ(f64_to_f16(middle - little), h);
+    ASSERT_EQ(f64_to_f16(middle), h);  // h is even
+    ASSERT_EQ(f64_to_f16(middle + little), h + 1);
+  }
+}
+
 }  // namespace
 }  // namespace paro

@@ -86,6 +86,7 @@ AwqLayer AwqScaler::scale(DecoderLayer& layer, const WeightSource& source, Strea
   RecordingOps recorder(device_.ops());
   const Values rows = device_.allocate(streams.rows_of_part() * streams.dim());
   streams.for_each([&](const Streams::Part& part) {
+    if (part.held_out) return;
     check();
     const Tensor x = {rows.get(), part.quantized.rows, part.quantized.dim};
     device_.copy(part.quantized.f32(), x.rows * x.dim, rows.get());

@@ -7,6 +7,7 @@
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "calib/dense_weights.h"
+#include "calib/numeric/arrange.h"
 #include "calib/numeric/correction.h"
 #include "calib/numeric/rotate.h"
 #include "calib/numeric/statistics.h"
@@ -46,35 +47,7 @@ const CpuMatrix& cpu(const WeightMatrix& w) { return static_cast<const CpuMatrix
 const CpuMoment& cpu(const SecondMoment& h) { return static_cast<const CpuMoment&>(h); }
 const CpuSums& cpu(const MomentSums& s) { return static_cast<const CpuSums&>(s); }
 
-std::vector<float> transposed(const CpuMatrix& w, ThreadPool& pool) {
-  constexpr int64_t kTile = 32;
-  std::vector<float> result(w.values.size());
-  pool.parallel_for(w.in, kTile, [&](int64_t begin, int64_t end) {
-    for (int64_t o0 = 0; o0 < w.out; o0 += kTile)
-      for (int64_t i = begin; i < end; ++i)
-        for (int64_t o = o0; o < std::min(o0 + kTile, w.out); ++o)
-          result[static_cast<size_t>(i * w.out + o)] = w.values[static_cast<size_t>(o * w.in + i)];
-  });
-  return result;
-}
-
-SquareMatrix reordered(const SquareMatrix& h, std::span<const int32_t> order) {
-  SquareMatrix result(h.n);
-  for (int64_t i = 0; i < h.n; ++i)
-    for (int64_t j = 0; j < h.n; ++j)
-      result.row(i)[j] = h.row(order[static_cast<size_t>(i)])[order[static_cast<size_t>(j)]];
-  return result;
-}
-
-/// w [in, out].
-std::vector<float> reordered(const std::vector<float>& w, int64_t out, std::span<const int32_t> order) {
-  std::vector<float> result(w.size());
-  for (size_t i = 0; i < order.size(); ++i)
-    std::copy_n(w.begin() + order[i] * out, out, result.begin() + static_cast<int64_t>(i) * out);
-  return result;
-}
-
-class CpuDevice : public Device {
+class CpuDevice : public Device, public HostMatrices {
  public:
   explicit CpuDevice(int threads)
       : ops_(make_cpu_ops({.threads = threads, .activations = Activations::kF32})),
@@ -149,7 +122,7 @@ class CpuDevice : public Device {
   double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options,
                       const std::vector<float>& scale) override {
     const std::vector<float> moment(cpu(h).h.data.begin(), cpu(h).h.data.end());
-    return calib::nearest_loss(transposed(cpu(w), pool_), w.out, scale, moment, options, kernels_, pool_);
+    return calib::nearest_loss(transposed(cpu(w).values, w.out, pool_), w.out, scale, moment, options, kernels_, pool_);
   }
   FitResult fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) override;
   void rotate(SecondMoment& h, const PairRotation& rotation) override {
@@ -157,7 +130,7 @@ class CpuDevice : public Device {
   }
   Rounded round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                 const RoundOptions& options) override {
-    std::vector<float> rotated = transposed(cpu(w), pool_);
+    std::vector<float> rotated = transposed(cpu(w).values, w.out, pool_);
     if (!options.order.empty()) {
       PARO_CHECK(h != nullptr && is_identity(rotation));
       return round_second_order(reordered(rotated, w.out, options.order), w.out, reordered(cpu(*h).h, options.order),
@@ -169,6 +142,11 @@ class CpuDevice : public Device {
                                 : round_clipped(rotated, w.out, cpu(*h).h, options, kernels_, pool_);
   }
   bool has_baselines() const override { return true; }
+
+  const HostMatrices* host_matrices() const override { return this; }
+  const std::vector<float>& values(const WeightMatrix& w) const override { return cpu(w).values; }
+  const SquareMatrix& values(const SecondMoment& h) const override { return cpu(h).h; }
+  ThreadPool& pool() const override { return pool_; }
 
   double measure_rate() override { return measure_machine_limits(pool_).f32_gflop_per_s * 1e9 * kShareOfPeak; }
   Json fingerprint() const override { return {{"threads", pool_.size()}, {"isa", isa_name(active_isa())}}; }

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/threads.h"
+#include "calib/numeric/blas.h"
 #include "calib/numeric/pairs.h"
 #include "calib/numeric/rotation_fit.h"
 #include "calib/numeric/rounding.h"
@@ -58,6 +60,16 @@ struct SharedFit {
   std::span<const WeightMatrix* const> weights;
   std::vector<float> row_weight;     // one for each weight, of all its rows
   std::vector<double> group_energy;  // [in / g]
+};
+
+/// What a device's matrices hold, where they lie in the host's memory: for measures that only the report shows
+/// (set_meter.h).
+class HostMatrices {
+ public:
+  virtual ~HostMatrices() = default;
+  virtual const std::vector<float>& values(const WeightMatrix& w) const = 0;  // [out, in]
+  virtual const SquareMatrix& values(const SecondMoment& h) const = 0;
+  virtual ThreadPool& pool() const = 0;
 };
 
 class Device {
@@ -108,6 +120,8 @@ class Device {
   virtual Rounded round(const WeightMatrix& w, const PairRotation& rotation, const SecondMoment* h,
                         const RoundOptions& options) = 0;
 
+  /// Null where the matrices lie elsewhere.
+  virtual const HostMatrices* host_matrices() const { return nullptr; }
   /// Whether nearest_loss takes scales, and round an order and clipping without second-order rounding.
   virtual bool has_baselines() const = 0;
   /// Floating-point operations a second (a multiply-add is two) that a whole run sustains, counted as estimate.cpp

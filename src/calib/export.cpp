@@ -39,17 +39,59 @@ TensorToWrite as_f16(const WeightSource& source, const TensorInfo& info) {
           }};
 }
 
-bool is_float(DType type) {
-  return type == DType::kF64 || type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+std::string calibration_table(const Json& calibration) {
+  if (calibration["files"].empty()) return "";
+  std::string table =
+      "## Calibration text\n\n| file | weight | documents | tokens read | windows drawn |\n|---|---|---|---|---|\n";
+  for (const Json& file : calibration["files"])
+    table +=
+        fmt::format("| {} | {:.4g} | {} | {} | {} |\n", file["file"].get<std::string>(), file["weight"].get<double>(),
+                    file["documents"].get<int64_t>(), file["tokens"].get<int64_t>(), file["windows"].get<int64_t>());
+  return table + fmt::format("\n{} more windows were held out: nothing was fitted to them.\n\n",
+                             calibration["held_out"].get<int64_t>());
 }
 
-/// A tensor of a finished layer's file, copied.
-TensorToWrite copied(std::shared_ptr<const SafetensorsFile> file, const TensorInfo& info) {
-  return {info.name, info.dtype, info.shape, [file, info](const std::function<void(const void*, size_t)>& sink) {
-            const LoadedTensor tensor = file->load(info.name);
-            sink(tensor.view.data, static_cast<size_t>(tensor.view.bytes()));
-          }};
+std::string quality_text(const Json& quality) {
+  if (!quality.is_object()) return "";
+  std::string text = "\n| against full precision | mean KL, nats | perplexity ratio |\n|---|---|---|\n";
+  for (const auto& [name, key] : {std::pair("calibration text", "calibration"), std::pair("held-out text", "held_out")})
+    text += fmt::format("| {} | {:.4f} | {:.4f} |\n", name, quality[key]["kl"].get<double>(),
+                        quality[key]["perplexity_ratio"].get<double>());
+  return text;
 }
+
+/// What merged rotations promise; "" without them.
+std::string transform_text(const Json& transform) {
+  std::string text;
+  if (transform.contains("residual_loss"))
+    text += fmt::format(
+        "\nA rotation of the residual stream is merged into the weights: expected rounding error {:.3f} of "
+        "that without.\n",
+        transform["residual_loss"].get<double>());
+  if (transform.contains("values_loss"))
+    text += fmt::format(
+        "\nRotations of the heads' values are merged into v and o: expected rounding error {:.3f} of that "
+        "without.\n",
+        transform["values_loss"].get<double>());
+  return text;
+}
+
+std::string loss_table(const Json& layers) {
+  std::string table = "| layer | linears | rounding to nearest | written | fit |\n|---|---|---|---|---|\n";
+  for (size_t layer = 0; layer < layers.size(); ++layer)
+    for (const Json& set : layers[layer]["sets"]) {
+      std::string linears;
+      for (const Json& name : set["linears"]) {
+        const std::string full = name.get<std::string>();
+        linears += (linears.empty() ? "" : ", ") + full.substr(full.rfind('.') + 1);
+      }
+      table += fmt::format("| {} | {} | {:.2e} | {:.2e} | {:.3f} |\n", layer, linears, set["rtn_loss"].get<double>(),
+                           set["loss"].get<double>(), set["fit"].get<double>());
+    }
+  return table;
+}
+
+}  // namespace
 
 void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint& source) {
   if (std::filesystem::is_directory(source.path)) {
@@ -71,23 +113,6 @@ void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint
     write_file(output / "generation_config.json", dump_json(source.generation_config, 2));
 }
 
-std::string loss_table(const Json& layers) {
-  std::string table = "| layer | linears | rounding to nearest | written | fit |\n|---|---|---|---|---|\n";
-  for (size_t layer = 0; layer < layers.size(); ++layer)
-    for (const Json& set : layers[layer]["sets"]) {
-      std::string linears;
-      for (const Json& name : set["linears"]) {
-        const std::string full = name.get<std::string>();
-        linears += (linears.empty() ? "" : ", ") + full.substr(full.rfind('.') + 1);
-      }
-      table += fmt::format("| {} | {} | {:.2e} | {:.2e} | {:.3f} |\n", layer, linears, set["rtn_loss"].get<double>(),
-                           set["loss"].get<double>(), set["fit"].get<double>());
-    }
-  return table;
-}
-
-}  // namespace
-
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
                     const WorkFolder& work) {
   std::vector<TensorToWrite> tensors;
@@ -99,7 +124,7 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
     if (report["linears"].empty()) continue;
     const std::shared_ptr<const SafetensorsFile> file = SafetensorsFile::open(work.layer_file(layer));
     for (const TensorInfo& info : file->tensors()) {
-      tensors.push_back(copied(file, info));
+      tensors.push_back(copied_tensor(file, info));
       written.insert(info.name);
     }
   }
@@ -134,8 +159,7 @@ void export_config(const QuantizeOptions& options, const Checkpoint& source, con
   write_file(options.output / "config.json", dump_json(config, 2));
 }
 
-void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& layers,
-                 const ExportedFigures& figures) {
+void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& report) {
   const bool own = options.format == "paroquant";
   std::string card = fmt::format("---\nlibrary_name: {}\ntags:\n- {}\n- {}-bit\n---\n\n", own ? "paro" : "transformers",
                                  options.format, options.bits);
@@ -144,29 +168,25 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
                       own                       ? "ParoQuant"
                       : options.format == "awq" ? "AWQ"
                                                 : "GPTQ",
-                      source.name, duration_text(figures.seconds));
-  card += "## Settings\n\n```json\n" + dump_json(options.settings(), 2) + "\n```\n\n";
+                      source.name, duration_text(report["seconds"].get<double>()));
+  card += "## Settings\n\n```json\n" + dump_json(report["settings"], 2) + "\n```\n\n";
+  card += calibration_table(report["calibration"]);
   card += fmt::format(
       "Reopened after writing: mean KL to the logits of the quantizer's own stream {:.1e} nats with f32 activations, "
       "{:.1e} with int8.\n",
-      figures.verify_kl, figures.verify_kl_int8);
-  if (figures.transform.contains("residual_loss"))
-    card += fmt::format(
-        "\nA rotation of the residual stream is merged into the weights: expected rounding error {:.3f} of "
-        "that without.\n",
-        figures.transform["residual_loss"].get<double>());
-  if (figures.transform.contains("values_loss"))
-    card += fmt::format(
-        "\nRotations of the heads' values are merged into v and o: expected rounding error {:.3f} of that "
-        "without.\n",
-        figures.transform["values_loss"].get<double>());
+      report["verify_kl"].get<double>(), report["verify_kl_int8"].get<double>());
+  card += transform_text(report.value("transform", Json::object()));
+  card += quality_text(report["quality"]);
+  for (const Json& sign : report["warnings"])
+    card += fmt::format("\n**Warning** ({}): {}. {}.\n", sign["sign"].get<std::string>(),
+                        sign["message"].get<std::string>(), sign["advice"].get<std::string>());
   if (options.method != Method::kRtn)
     card += fmt::format(
                 "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; "
                 "{}.\n\n",
                 options.method == Method::kAwq ? "fit: expected loss with the scales over without"
                                                : "fit: expected rounding error after the rotation fit over before") +
-            loss_table(layers);
+            loss_table(report["layers"]);
   write_file(options.output / "README.md", card);
 }
 

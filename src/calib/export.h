@@ -14,22 +14,17 @@
 
 namespace paro::calib {
 
-struct ExportedFigures {
-  double verify_kl = 0.0;       // mean KL of the reopened checkpoint's logits to the calibration stream's, nats
-  double verify_kl_int8 = 0.0;  // the same with int8 activations
-  double seconds = 0.0;
-  Json transform;  // null without merged rotations
-};
-
 /// safetensors (quantized linears from the work folder, all else in F16), tokenizer files, generation config. Throws
 /// Error{kInput} for values beyond F16, naming the tensor.
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
                     const WorkFolder& work);
+/// The tokenizer's files, chat template and generation_config.json: copied byte for byte from a folder, else written
+/// from what the checkpoint was converted from.
+void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint& source);
 /// config.json with its quantization_config: last, it makes the folder a checkpoint. `layers`: the reports of the work
 /// folder. For awq and gptq also says that all else is F16 (their readers believe it), for gptq quantize_config.json.
 void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers);
-/// README.md: the model card. `layers`: the reports of the work folder.
-void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& layers,
-                 const ExportedFigures& figures);
+/// README.md: the model card, from the report of quantize().
+void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& report);
 
 }  // namespace paro::calib

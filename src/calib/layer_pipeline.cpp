@@ -110,6 +110,7 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
   Values full_input;
   if (corrected) full_input = device_.allocate(streams_.rows_of_part() * target.in);
   streams_.for_each([&](const Streams::Part& part) {
+    if (part.held_out) return;
     check_cancel();
     if (corrected) {
       const auto same_set = std::find_if(full_slots.begin(), full_slots.end(), [&](auto& s) { return s.set == set; });
@@ -164,12 +165,13 @@ void LayerPipeline::advance_to_last(Layers& layers, const Block& block, MomentSu
       (layers.full.get()->*block.run)(ops_, part.full, part.batch);
       device_.subtract_from(part.full, wanted.get(), bias);
     }
-    if (!keep && sums == nullptr) return;
+    if (!keep && (sums == nullptr || part.held_out)) return;
     recorder.capture(
         last, [&] { (layers.quantized.get()->*block.run)(recorder, part.quantized, part.batch); },
         [&](Tensor x) {
           if (keep) device_.copy(x.f32(), x.rows * x.dim, kept_.get() + part.first_row * x.dim);
-          if (sums != nullptr) sums->add(x.f32(), sums->cross_rows > 0 ? wanted.get() : nullptr, x.rows);
+          if (sums != nullptr && !part.held_out)
+            sums->add(x.f32(), sums->cross_rows > 0 ? wanted.get() : nullptr, x.rows);
         });
   });
   check_cancel();
@@ -211,6 +213,7 @@ void LayerPipeline::finish_set(Layers& layers, int set, std::vector<SetMember> m
           : quantizer_.quantize(std::move(members), *layers.awq[static_cast<size_t>(set)].h);
   report.losses = quantized.losses;
   if (!layers.awq.empty()) report.losses.fit = layers.awq[static_cast<size_t>(set)].loss_ratio;
+  report.measures = std::move(quantized.measures);
   std::vector<NamedWeight> weights;
   for (size_t i = 0; i < quantized.weights.size(); ++i)
     weights.push_back({report.linears[i], std::move(quantized.weights[i])});

@@ -29,6 +29,7 @@ struct NamedWeight {
 struct SetReport {
   std::vector<std::string> linears;
   SetLosses losses;
+  std::vector<LinearMeasures> measures;  // of each linear
 };
 
 struct QuantizedLayer {
@@ -36,6 +37,8 @@ struct QuantizedLayer {
   std::vector<SetReport> sets;
   std::vector<ReplacedTensor> replaced;  // not quantized, but other than in the source; values that F16 holds
   std::vector<std::string> kept;         // linears left as they are
+  Json errors;                           // stream_errors behind the layer
+  double seconds = 0.0;
 };
 
 class LayerPipeline {

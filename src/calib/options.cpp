@@ -46,7 +46,7 @@ Json QuantizeOptions::settings() const {
     result["share_rotations"] = share_rotations;
   }
   Json files = Json::array();
-  for (const auto& file : calibration) files.push_back(file.filename().string());
+  for (const CalibrationFile& file : calibration) files.push_back(file.label());
   result["calibration"] = files.empty() ? Json("sampled from the model itself") : files;
   result["samples"] = samples;
   result["seq_len"] = seq_len;

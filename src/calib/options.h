@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "calib/calibration_text.h"
 #include "calib/numeric/pairs.h"
 #include "io/hub.h"
 #include "model/config.h"
@@ -47,7 +48,7 @@ struct QuantizeOptions {
   Transform transform = Transform::kOnline;  // others with Method::kParoQuant only
   bool share_rotations = true;               // one for q, k, v and one for gate, up
   Correction correction = Correction::kFull;
-  std::vector<std::filesystem::path> calibration;  // empty: text sampled from the model itself
+  std::vector<CalibrationFile> calibration;  // empty: text sampled from the model itself
   int64_t samples = 128;
   int64_t seq_len = 2048;
   uint64_t seed = 0;
@@ -56,6 +57,7 @@ struct QuantizeOptions {
   bool act_order = false;            // GPTQ: inputs in the order of their energy; only --format gptq can say so
   bool clip = true;                  // search for smaller ranges (not rtn)
   std::string format = "paroquant";  // of the linears written, by quant_method (quant/method.h)
+  bool report = false;               // also take the measures that only the report shows; no byte depends on it
   bool resume = false;
   int threads = 0;  // 0: physical cores
   HubOptions hub;

@@ -10,10 +10,13 @@
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/export.h"
+#include "calib/failure_signs.h"
 #include "calib/self_text.h"
+#include "calib/stream_quality.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
 #include "calib/work_folder.h"
+#include "io/safetensors.h"
 #include "model/open_checkpoint.h"
 
 namespace paro::calib {
@@ -24,13 +27,12 @@ namespace {
 constexpr double kMaxVerifyDivergence = 1e-3;
 constexpr int64_t kVerifyTokens = 256;
 
-/// Round to nearest needs no text; a few ids are enough to check the written checkpoint.
-struct Amount {
-  int64_t samples;
-  int64_t seq_len;
-};
-Amount amount_of(const QuantizeOptions& options) {
-  return options.method == Method::kRtn ? Amount{1, 64} : Amount{options.samples, options.seq_len};
+/// Round to nearest needs no text; a few ids are enough to check the written checkpoint. Held out for the comparison
+/// with full precision: one window in 32.
+CalibrationAmount amount_of(const QuantizeOptions& options) {
+  if (options.method == Method::kRtn) return {1, 64, 0};
+  const int64_t held_out = options.corrected() ? std::clamp<int64_t>(options.samples / 32, 1, 8) : 0;
+  return {options.samples, options.seq_len, held_out};
 }
 
 using Source = SourceModel;
@@ -42,7 +44,7 @@ Source open_source(const QuantizeOptions& options) {
   if (source.config.quantization.bits != 0)
     fail_input("{}: expected a full-precision model, found one quantized with \"{}\"", source.checkpoint.config_place(),
                source.config.quantization.method);
-  const Amount amount = amount_of(options);
+  const CalibrationAmount amount = amount_of(options);
   if (amount.seq_len > source.config.max_positions)
     fail_input("--seq-len {}: the model's context is {} tokens", amount.seq_len, source.config.max_positions);
   return source;
@@ -85,25 +87,35 @@ std::vector<int32_t> text_starts(const Source& source) {
   return starts;
 }
 
-std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Source& source) {
-  const Amount amount = amount_of(options);
+CalibrationDraw calibration_draw(const QuantizeOptions& options, const Source& source) {
+  const CalibrationAmount amount = amount_of(options);
+  CalibrationDraw draw;
   if (options.method == Method::kRtn) {
-    std::vector<int32_t> ids(static_cast<size_t>(amount.samples * amount.seq_len));
-    for (size_t i = 0; i < ids.size(); ++i)
-      ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
-    return ids;
+    draw.ids.resize(static_cast<size_t>(amount.samples * amount.seq_len));
+    for (size_t i = 0; i < draw.ids.size(); ++i)
+      draw.ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
+    draw.files = Json::array();
+    return draw;
   }
-  if (!options.calibration.empty())
-    return calibration_windows(*source.checkpoint.make_tokenizer(), options.calibration, amount.samples, amount.seq_len,
-                               options.seed);
-  log_info("no --calibration text: sampling {} x {} tokens from the model itself", amount.samples, amount.seq_len);
+  if (!options.calibration.empty()) {
+    const auto chat_template = source.checkpoint.make_chat_template();
+    return draw_calibration(*source.checkpoint.make_tokenizer(), chat_template.get(), options.calibration, amount,
+                            options.seed);
+  }
+  const int64_t sequences = amount.samples + amount.held_out;
+  log_info("no --calibration text: sampling {} x {} tokens from the model itself", sequences, amount.seq_len);
   const auto factory = make_cpu_weight_factory({});
   const auto model = Model::load(source.config, *source.checkpoint.weights, *factory);
   const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
-  std::vector<int32_t> ids =
-      sample_text(*model, *ops, text_starts(source), {amount.samples, amount.seq_len, options.seed, options.cancel});
-  if (ids.empty()) throw Cancelled{};
-  return ids;
+  draw.ids = sample_text(*model, *ops, text_starts(source), {sequences, amount.seq_len, options.seed, options.cancel});
+  if (draw.ids.empty()) throw Cancelled{};
+  draw.held_out = amount.held_out;
+  draw.files = Json::array({{{"file", "sampled from the model itself"},
+                             {"weight", 1.0},
+                             {"documents", sequences},
+                             {"tokens", draw.ids.size()},
+                             {"windows", amount.samples}}});
+  return draw;
 }
 
 /// What the bytes depend on, the source and the machine's way of summing included.
@@ -115,13 +127,20 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, const Dev
   for (const TensorInfo& info : source.checkpoint.weights->tensors()) bytes += info.stored_bytes;
   result["source_bytes"] = bytes;
   Json sizes = Json::array();
-  for (const auto& file : options.calibration) {
+  for (const CalibrationFile& file : options.calibration) {
     std::error_code ignored;
-    sizes.push_back(std::filesystem::file_size(file, ignored));
+    sizes.push_back(std::filesystem::file_size(file.path, ignored));
   }
   result["calibration_bytes"] = sizes;
   result.update(device.fingerprint());
   return result;
+}
+
+/// Of the tensors that were written.
+int64_t weight_bytes(const std::filesystem::path& folder) {
+  int64_t bytes = 0;
+  for (const TensorInfo& info : open_safetensors_folder(folder)->tensors()) bytes += info.stored_bytes;
+  return bytes;
 }
 
 std::string note_of(const Json& report) {
@@ -134,6 +153,37 @@ std::string note_of(const Json& report) {
   if (rtn == 0.0) return "";
   const auto count = static_cast<double>(report["sets"].size());
   return fmt::format("relative loss {:.2e} (nearest: {:.2e})", written / count, rtn / count);
+}
+
+/// Of the reopened checkpoint to the quantizer's own stream, nats.
+struct Verified {
+  double kl = 0.0;
+  double kl_int8 = 0.0;  // with int8 activations
+};
+
+/// On the last window that was fitted to. A checkpoint that differs is taken back.
+Verified verify_written(const QuantizeOptions& options, const ModelConfig& config, const Model& ends, Device& device,
+                        const Streams& streams) {
+  const int64_t last = streams.fitted() - 1;
+  const int64_t tokens = std::min(streams.seq_len(), kVerifyTokens);
+  const std::vector<float> expected = stream_logits(ends, device, streams, last, tokens);
+  std::vector<int32_t> window = streams.window(last);
+  window.resize(static_cast<size_t>(tokens));
+  const auto reopened = [&](Activations activations) {
+    return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
+  };
+  const Verified verified{reopened(Activations::kF32), reopened(Activations::kInt8)};
+  if (verified.kl < kMaxVerifyDivergence) return verified;
+  std::filesystem::remove(options.output / "config.json");
+  throw Error(ErrorKind::kDefect,
+              fmt::format("{}: the written checkpoint's logits differ from the quantizer's: mean KL {:.2e}, expected "
+                          "under {:.0e}",
+                          options.output.string(), verified.kl, kMaxVerifyDivergence));
+}
+
+/// The windows that are fitted to.
+std::vector<int32_t> fitted_ids(const CalibrationDraw& draw, int64_t seq_len) {
+  return {draw.ids.begin(), draw.ids.end() - draw.held_out * seq_len};
 }
 
 }  // namespace
@@ -149,23 +199,26 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
   const SkipFilter skipped(options.skip);
-  const Amount amount = amount_of(options);
+  const CalibrationAmount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
   check_shapes(options, source, device.factory(), skipped);
   const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
-  std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
-  if (!ids) {
+  std::optional<CalibrationDraw> draw = work.load_calibration(amount);
+  if (!draw) {
     try {
-      ids = calibration_ids(options, source);
+      draw = calibration_draw(options, source);
     } catch (...) {
       // Nothing is done yet that --resume could go on with.
       work.finish();
       throw;
     }
-    work.save_ids(*ids);
+    work.save_calibration(*draw);
   }
+  if (options.report && device.host_matrices() == nullptr)
+    log_info("the report has what this device measures: no outliers of weights, no losses of single stages");
   const auto start = std::chrono::steady_clock::now();
-  const TransformedModel transformed = apply_transform(options, source, *ids, amount.seq_len, skipped, work);
+  const TransformedModel transformed =
+      apply_transform(options, source, fitted_ids(*draw, amount.seq_len), amount.seq_len, skipped, work);
   const Checkpoint& checkpoint = transformed.model.checkpoint;
   const ModelConfig& config = transformed.model.config;
   QuantizeOptions effective = options;
@@ -175,7 +228,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
   const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
-  Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
+  Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out);
   streams.embed(*ends);
   LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
 
@@ -188,41 +241,37 @@ Json quantize(const QuantizeOptions& options, Device& device) {
       progress.advance(1, "from the earlier run");
       continue;
     }
-    work.save_layer(layer, pipeline.quantize(layer));
+    const double before = progress.seconds();
+    QuantizedLayer quantized = pipeline.quantize(layer);
+    quantized.errors = stream_errors(device, streams);
+    quantized.seconds = progress.seconds() - before;
+    work.save_layer(layer, quantized);
     layers.push_back(work.layer_report(layer));
     progress.advance(1, note_of(layers.back()));
   }
 
-  ExportedFigures figures;
   export_tensors(effective, checkpoint, config, work);
   export_config(effective, checkpoint, layers);
-  const int64_t last = amount.samples - 1;
-  const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
-  const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);
-  std::vector<int32_t> window = streams.window(last);
-  window.resize(static_cast<size_t>(tokens));
-  const auto reopened = [&](Activations activations) {
-    return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
-  };
-  figures.verify_kl = reopened(Activations::kF32);
-  figures.verify_kl_int8 = reopened(Activations::kInt8);
-  if (!(figures.verify_kl < kMaxVerifyDivergence)) {
-    std::filesystem::remove(options.output / "config.json");
-    throw Error(ErrorKind::kDefect,
-                fmt::format("{}: the written checkpoint's logits differ from the quantizer's: mean KL {:.2e}, expected "
-                            "under {:.0e}",
-                            options.output.string(), figures.verify_kl, kMaxVerifyDivergence));
-  }
-  figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  figures.transform = transformed.report;
-  export_card(options, checkpoint, layers, figures);
+  const Verified verified = verify_written(options, config, *ends, device, streams);
+  const Json quality = stream_quality(*ends, device, streams);
+  const std::vector<FailureSign> signs = failure_signs(layers, quality);
+  for (const FailureSign& sign : signs) log_warning("{}: {}: {}", sign.sign, sign.message, sign.advice);
+  Json report = {{"output", options.output.string()},
+                 {"source", source.checkpoint.name},
+                 {"settings", options.settings()},
+                 {"calibration", {{"files", draw->files}, {"held_out", draw->held_out}}},
+                 {"layers", layers},
+                 {"quality", quality},
+                 {"warnings", signs_json(signs)},
+                 {"bytes", weight_bytes(options.output)},
+                 {"verify_kl", verified.kl},
+                 {"verify_kl_int8", verified.kl_int8},
+                 {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}};
+  if (!transformed.report.is_null()) report["transform"] = transformed.report;
+  export_card(options, checkpoint, report);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),
-           figures.verify_kl, figures.verify_kl_int8);
-  Json report = {
-      {"output", options.output.string()}, {"settings", options.settings()},           {"layers", layers},
-      {"verify_kl", figures.verify_kl},    {"verify_kl_int8", figures.verify_kl_int8}, {"seconds", figures.seconds}};
-  if (!figures.transform.is_null()) report["transform"] = figures.transform;
+           verified.kl, verified.kl_int8);
   return report;
 }
 

@@ -8,6 +8,7 @@
 
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "calib/numeric/random.h"
 
@@ -94,6 +95,9 @@ std::vector<int32_t> sample_text(const Model& model, Ops& ops, std::span<const i
           std::span(ids).subspan(static_cast<size_t>(i * options.length), static_cast<size_t>(options.length)));
     });
   }
+  if (!wanted.empty())
+    log_warning("{} of {} sampled sequences repeat themselves even in the third attempt; text from files is better",
+                wanted.size(), options.samples);
   return ids;
 }
 

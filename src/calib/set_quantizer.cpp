@@ -44,38 +44,60 @@ std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, con
   return rotation;
 }
 
-void set_losses(QuantizedSet& set, const std::vector<double>& nearest, double rounded, double energy) {
-  energy = std::max(energy, 1e-30);
-  set.losses.rtn = std::accumulate(nearest.begin(), nearest.end(), 0.0) / energy;
-  set.losses.rounded = rounded / energy;
+/// The set's losses from those of its linears.
+void finish(QuantizedSet& set, SetMeter& meter) {
+  set.measures = std::move(meter.measures);
+  double energy = 1e-30;
+  for (const LinearMeasures& linear : set.measures) {
+    set.losses.rtn += linear.corrected;
+    set.losses.rounded += linear.rounded;
+    energy += linear.energy;
+  }
+  set.losses.rtn /= energy;
+  set.losses.rounded /= energy;
 }
 
 }  // namespace
 
+int64_t drop_lost_angles(std::vector<float>& theta) {
+  int64_t lost = 0;
+  for (float& angle : theta) {
+    if (std::isfinite(angle)) continue;
+    angle = 0.0f;
+    ++lost;
+  }
+  return lost;
+}
+
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
                                     uint64_t stream, bool online) const {
   QuantizedSet result;
-  double loss = 0.0;
-  double energy = 0.0;
+  std::vector<WeightMatrix*> weights;
+  for (SetMember& member : members) weights.push_back(member.weight.get());
+  const std::vector<const WeightMatrix*> all(weights.begin(), weights.end());
+  SetMeter meter(device_, options_, all);
+  meter.given();
   if (sums == nullptr) {
     const auto rotation = unrotated(members.front().weight->in);
-    for (const SetMember& member : members) result.weights.push_back(round(member, rotation, nullptr, loss, energy));
+    meter.corrected(nullptr, {});
+    for (size_t i = 0; i < members.size(); ++i)
+      result.weights.push_back(round(members[i], rotation, nullptr, i, meter));
+    finish(result, meter);
     return result;
   }
 
-  std::vector<WeightMatrix*> weights;
-  for (SetMember& member : members) weights.push_back(member.weight.get());
   const std::unique_ptr<SecondMoment> h = device_.second_moment(*sums, members.front().name);
   device_.correct(weights, *sums, cross, *h, kCorrectionDamping, members.front().name);
   std::vector<double> nearest_losses;
   for (const WeightMatrix* weight : weights)
     nearest_losses.push_back(device_.nearest_loss(*weight, *h, round_options(options_, false)));
+  meter.corrected(h.get(), nearest_losses);
 
   if (options_.share_rotations || options_.rotations == 0 || !online) {
-    const std::vector<const WeightMatrix*> all(weights.begin(), weights.end());
     const auto rotation = fit(all, nearest_losses, *h, pairs_for(all, stream, online), result.losses);
     device_.rotate(*h, *rotation);
-    for (const SetMember& member : members) result.weights.push_back(round(member, rotation, h.get(), loss, energy));
+    for (size_t i = 0; i < members.size(); ++i)
+      result.weights.push_back(round(members[i], rotation, h.get(), i, meter));
   } else {
     double fit_sum = 0.0;
     for (size_t i = 0; i < members.size(); ++i) {
@@ -85,11 +107,11 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
       fit_sum += result.losses.fit;
       const std::unique_ptr<SecondMoment> rotated = device_.copy_of(*h);
       device_.rotate(*rotated, *rotation);
-      result.weights.push_back(round(members[i], rotation, rotated.get(), loss, energy));
+      result.weights.push_back(round(members[i], rotation, rotated.get(), i, meter));
     }
     result.losses.fit = fit_sum / static_cast<double>(members.size());
   }
-  set_losses(result, nearest_losses, loss, energy);
+  finish(result, meter);
   return result;
 }
 
@@ -114,15 +136,18 @@ PairRounds SetQuantizer::pairs_for(std::span<const WeightMatrix* const> weights,
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const SecondMoment& h) const {
   QuantizedSet result;
-  double loss = 0.0;
-  double energy = 0.0;
+  std::vector<const WeightMatrix*> all;
   std::vector<double> nearest_losses;
-  const auto rotation = unrotated(h.n);
   for (const SetMember& member : members) {
+    all.push_back(member.weight.get());
     nearest_losses.push_back(device_.nearest_loss(*member.weight, h, round_options(options_, false)));
-    result.weights.push_back(round(member, rotation, &h, loss, energy));
   }
-  set_losses(result, nearest_losses, loss, energy);
+  SetMeter meter(device_, options_, all);
+  meter.given();
+  meter.corrected(&h, nearest_losses);
+  const auto rotation = unrotated(h.n);
+  for (size_t i = 0; i < members.size(); ++i) result.weights.push_back(round(members[i], rotation, &h, i, meter));
+  finish(result, meter);
   return result;
 }
 
@@ -146,20 +171,19 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatr
     problem.row_weight.push_back(static_cast<float>(1.0 / std::max(loss / mean, 1e-20)));
   for (auto group = h.diagonal.begin(); group != h.diagonal.end(); group += options_.group_size)
     problem.group_energy.push_back(std::accumulate(group, group + options_.group_size, 0.0) / mean);
-  const FitResult result = device_.fit(problem, pairs, {.levels = options_.levels()});
+  FitResult result = device_.fit(problem, pairs, {.levels = options_.levels()});
+  losses.lost_angles += drop_lost_angles(result.theta);
   losses.fit = result.loss_before > 0.0 ? result.loss_after / result.loss_before : 1.0;
   return stored_rotation(pairs, result.theta);
 }
 
 Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const PairRotation> rotation,
-                                const SecondMoment* h, double& loss, double& energy) const {
+                                const SecondMoment* h, size_t i, SetMeter& meter) const {
   RoundOptions round = round_options(options_, h != nullptr);
   std::vector<int32_t> order;
   if (options_.act_order) order = by_energy(*h);
   round.order = order;
   Rounded rounded = device_.round(*member.weight, *rotation, h, round);
-  loss += rounded.loss;
-  energy += rounded.reference;
   Paro4Weight weight;
   weight.in = rotation->in;
   weight.out = member.weight->out;
@@ -171,6 +195,7 @@ Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const P
   weight.order = std::move(order);
   // As it is stored: a resumed run reads it back.
   for (const float b : member.bias) weight.bias.push_back(f16_to_f32(f32_to_f16(b)));
+  meter.written(i, h, weight, rounded.loss, rounded.reference);
   return weight;
 }
 

@@ -1,5 +1,5 @@
 // One set of linears (those that share an input) from full-precision weights and second moments to codes: target
-// correction, rotation fit, rounding, each step computed by an device. Knows no model and no files.
+// correction, rotation fit, rounding, each step computed by a device. Knows no model and no files.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "calib/device.h"
+#include "calib/measures.h"
 #include "calib/numeric/pairs.h"
 #include "calib/options.h"
+#include "calib/set_meter.h"
 #include "quant/paro4/format.h"
 
 namespace paro::calib {
@@ -22,15 +24,20 @@ struct SetMember {
 };
 
 struct SetLosses {
-  double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
-  double rounded = 0.0;  // of what was written, the same measure
-  double fit = 1.0;      // expected error after the rotation fit over before; awq: with the scales over without
+  double rtn = 0.0;         // of rounding the corrected weight to nearest, relative to its output's energy
+  double rounded = 0.0;     // of what was written, the same measure
+  double fit = 1.0;         // expected error after the rotation fit over before; awq: with the scales over without
+  int64_t lost_angles = 0;  // not finite after the fit: written as 0
 };
 
 struct QuantizedSet {
-  std::vector<Paro4Weight> weights;  // one for each member
+  std::vector<Paro4Weight> weights;      // one for each member
+  std::vector<LinearMeasures> measures;  // likewise
   SetLosses losses;
 };
+
+/// Angles that are not finite become 0, which leaves a rotation; how many there were.
+int64_t drop_lost_angles(std::vector<float>& theta);
 
 class SetQuantizer {
  public:
@@ -49,8 +56,9 @@ class SetQuantizer {
                                           std::span<const double> nearest_losses, const SecondMoment& h,
                                           const PairRounds& pairs, SetLosses& losses) const;
   PairRounds pairs_for(std::span<const WeightMatrix* const> weights, uint64_t stream, bool online) const;
+  /// Linear `i` of the set.
   Paro4Weight round(const SetMember& member, std::shared_ptr<const PairRotation> rotation, const SecondMoment* h,
-                    double& loss, double& energy) const;
+                    size_t i, SetMeter& meter) const;
 
   const QuantizeOptions& options_;
   Device& device_;

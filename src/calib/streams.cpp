@@ -6,9 +6,10 @@
 #include "base/error.h"
 
 namespace paro::calib {
-Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device)
-    : dim_(config.dim), seq_len_(seq_len), ids_(std::move(ids)), device_(device) {
-  PARO_CHECK(seq_len > 0 && rows() > 0 && rows() % seq_len == 0);
+Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device,
+                 int64_t held_out)
+    : dim_(config.dim), seq_len_(seq_len), held_out_(held_out), ids_(std::move(ids)), device_(device) {
+  PARO_CHECK(seq_len > 0 && rows() > 0 && rows() % seq_len == 0 && fitted() > 0);
   const int64_t elements = rows() * dim_;
   try {
     quantized_ = device.allocate(elements);
@@ -36,10 +37,17 @@ std::vector<int32_t> Streams::window(int64_t index) const {
 }
 
 void Streams::for_each(const std::function<void(const Part&)>& use) {
+  const int64_t fitted_rows = fitted() * seq_len_;
+  walk(0, fitted_rows, false, use);
+  walk(fitted_rows, rows(), true, use);
+}
+
+void Streams::walk(int64_t begin, int64_t end, bool held_out, const std::function<void(const Part&)>& use) {
   const int64_t step = static_cast<int64_t>(segments_.size()) * seq_len_;
-  for (int64_t first = 0; first < rows(); first += step) {
-    const int64_t count = std::min(step, rows() - first);
+  for (int64_t first = begin; first < end; first += step) {
+    const int64_t count = std::min(step, end - first);
     Part part;
+    part.held_out = held_out;
     part.batch.ids = std::span(ids_).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     part.batch.segments = std::span(segments_).first(static_cast<size_t>(count / seq_len_));
     part.first_row = first;

@@ -9,24 +9,23 @@
 #include "io/checkpoint.h"
 
 namespace paro::calib {
-namespace {
 
-double log_sum_exp(const float* x, int64_t n) {
-  const double max = *std::max_element(x, x + n);
-  double total = 0.0;
-  for (int64_t i = 0; i < n; ++i) total += std::exp(x[i] - max);
-  return max + std::log(total);
+LogitsDivergence compare_logits(const float* p, const float* q, int64_t n) {
+  const double p_max = *std::max_element(p, p + n);
+  const double q_max = *std::max_element(q, q + n);
+  double p_total = 0.0;
+  double q_total = 0.0;
+  double gap = 0.0;  // of the logits, weighted by p
+  for (int64_t i = 0; i < n; ++i) {
+    const double share = std::exp(p[i] - p_max);
+    p_total += share;
+    q_total += std::exp(q[i] - q_max);
+    gap += share * (static_cast<double>(p[i]) - static_cast<double>(q[i]));
+  }
+  LogitsDivergence result{0.0, p_max + std::log(p_total), q_max + std::log(q_total)};
+  result.kl = gap / p_total - result.p_log_total + result.q_log_total;
+  return result;
 }
-
-double divergence(const float* p, const float* q, int64_t n) {
-  const double p_total = log_sum_exp(p, n);
-  const double q_total = log_sum_exp(q, n);
-  double sum = 0.0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(p[i] - p_total) * ((p[i] - p_total) - (q[i] - q_total));
-  return sum;
-}
-
-}  // namespace
 
 std::vector<float> stream_logits(const Model& ends, Device& device, const Streams& streams, int64_t window,
                                  int64_t tokens) {
@@ -42,7 +41,7 @@ double mean_divergence(std::span<const float> expected, std::span<const float> f
   const int64_t vocab = std::ssize(found) / rows;
   double sum = 0.0;
   for (int64_t row = 0; row < rows; ++row)
-    sum += divergence(expected.data() + row * vocab, found.data() + row * vocab, vocab);
+    sum += compare_logits(expected.data() + row * vocab, found.data() + row * vocab, vocab).kl;
   PARO_CHECK(std::isfinite(sum));
   return sum / static_cast<double>(rows);
 }

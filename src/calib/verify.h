@@ -26,4 +26,12 @@ double divergence_of_checkpoint(const std::filesystem::path& folder, const Model
                                 const std::vector<int32_t>& ids, const std::vector<float>& expected,
                                 Activations activations, int threads);
 
+/// Two rows of n logits: KL(p || q) in nats, and the logarithm of what each row's softmax divides by.
+struct LogitsDivergence {
+  double kl = 0.0;
+  double p_log_total = 0.0;
+  double q_log_total = 0.0;
+};
+LogitsDivergence compare_logits(const float* p, const float* q, int64_t n);
+
 }  // namespace paro::calib

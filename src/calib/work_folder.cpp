@@ -16,16 +16,22 @@ Json report_of(const QuantizedLayer& layer) {
     sets.push_back({{"linears", set.linears},
                     {"rtn_loss", set.losses.rtn},
                     {"loss", set.losses.rounded},
-                    {"fit", set.losses.fit}});
+                    {"fit", set.losses.fit},
+                    {"lost_angles", set.losses.lost_angles}});
   Json linears = Json::array();
   for (const NamedWeight& named : layer.weights)
     linears.push_back({{"name", named.name},
                        {"out", named.weight.out},
                        {"in", named.weight.in},
                        {"bias", !named.weight.bias.empty()}});
+  for (const SetReport& set : layer.sets)
+    for (size_t i = 0; i < set.measures.size(); ++i)
+      for (Json& linear : linears)
+        if (linear["name"] == set.linears[i]) linear.update(set.measures[i].json());
   Json replaced = Json::array();
   for (const ReplacedTensor& tensor : layer.replaced) replaced.push_back(tensor.name);
-  return {{"sets", sets}, {"linears", linears}, {"replaced", replaced}, {"kept", layer.kept}};
+  return {{"sets", sets},       {"linears", linears},     {"replaced", replaced},
+          {"kept", layer.kept}, {"errors", layer.errors}, {"seconds", layer.seconds}};
 }
 
 }  // namespace
@@ -54,19 +60,29 @@ WorkFolder::WorkFolder(const std::filesystem::path& output, const Json& settings
   write_file(settings_file, dump_json(settings, 2));
 }
 
-std::optional<std::vector<int32_t>> WorkFolder::load_ids(int64_t count) const {
+std::optional<CalibrationDraw> WorkFolder::load_calibration(const CalibrationAmount& amount) const {
   const std::filesystem::path file = folder_ / "ids.i32";
   if (!std::filesystem::exists(file)) return std::nullopt;
+  const std::filesystem::path notes = folder_ / "calibration.json";
+  const Json json = read_json(notes);
+  CalibrationDraw draw;
+  draw.held_out = json_int(json, "held_out", notes.string());
+  if (draw.held_out < 0 || draw.held_out > amount.held_out)
+    fail_input("{}: \"held_out\": expected 0 to {}, found {}", notes.string(), amount.held_out, draw.held_out);
+  draw.files = json.value("files", Json::array());
+  const int64_t count = (amount.samples + draw.held_out) * amount.seq_len;
   const std::string bytes = read_file(file);
   if (static_cast<int64_t>(bytes.size()) != count * 4)
     fail_input("{}: expected {} bytes, found {}", file.string(), count * 4, bytes.size());
-  std::vector<int32_t> ids(static_cast<size_t>(count));
-  std::memcpy(ids.data(), bytes.data(), bytes.size());
-  return ids;
+  draw.ids.resize(static_cast<size_t>(count));
+  std::memcpy(draw.ids.data(), bytes.data(), bytes.size());
+  return draw;
 }
 
-void WorkFolder::save_ids(const std::vector<int32_t>& ids) const {
-  write_file(folder_ / "ids.i32", {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)});
+void WorkFolder::save_calibration(const CalibrationDraw& draw) const {
+  write_file(folder_ / "calibration.json", dump_json({{"held_out", draw.held_out}, {"files", draw.files}}, 2));
+  // Last: it is what tells that the draw is complete.
+  write_file(folder_ / "ids.i32", {reinterpret_cast<const char*>(draw.ids.data()), draw.ids.size() * sizeof(int32_t)});
 }
 
 std::filesystem::path WorkFolder::layer_file(int64_t index) const {

@@ -22,17 +22,18 @@ class WorkFolder {
   WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume,
              const QuantizationConfig& quantization);
 
-  std::optional<std::vector<int32_t>> load_ids(int64_t count) const;
-  void save_ids(const std::vector<int32_t>& ids) const;
+  std::optional<CalibrationDraw> load_calibration(const CalibrationAmount& amount) const;
+  void save_calibration(const CalibrationDraw& draw) const;
 
   /// A file of this name beside the layers.
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;
-  /// Without `sets` and `kept`.
+  /// Without `sets`, `kept`, `errors` and `seconds`.
   QuantizedLayer load_layer(int64_t index) const;
-  /// The sets' names and losses of a finished layer, its quantized and its kept linears, its replaced tensors.
+  /// What is reported of a finished layer: "sets" with names and losses, "linears" with their measures, its "replaced"
+  /// tensors and "kept" linears, "errors" of the streams behind it, "seconds".
   Json layer_report(int64_t index) const;
 
   /// Removes the work folder: the output is complete.

@@ -45,6 +45,8 @@ Command inspect_command();
 Command logits_command();
 Command tokenize_command();
 Command pull_command();
+Command export_command();
+Command report_command();
 Command quantize_command();
 
 }  // namespace paro::cli

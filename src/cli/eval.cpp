@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "calib/failure_signs.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
@@ -129,6 +130,9 @@ int run(Flags& flags, const CommonFlags& common) {
     result["kl_p99"] = k.kl_p99;
     result["top1_agreement"] = k.top1_agreement;
     result["positions"] = k.positions;
+    const std::vector<calib::FailureSign> signs = calib::perplexity_signs(k.student.perplexity / k.teacher_perplexity);
+    result["warnings"] = calib::signs_json(signs);
+    for (const calib::FailureSign& sign : signs) log_warning("{}: {}", sign.message, sign.advice);
     text += fmt::format(
         "teacher           {:.4f} (ratio {:.4f})\nKL to the teacher {:.5f} nats (99th percentile {:.4f})\n"
         "same top token    {:.2f} %\n",

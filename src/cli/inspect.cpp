@@ -16,13 +16,6 @@ struct Flags {
   bool json = false;
 };
 
-std::string size_text(int64_t bytes) {
-  if (bytes < 10'000) return fmt::format("{} B", bytes);
-  if (bytes < 10'000'000) return fmt::format("{:.1f} kB", static_cast<double>(bytes) / 1e3);
-  if (bytes < 10'000'000'000) return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
-  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
-}
-
 /// "4 bits, groups of 128, 8 rotations"
 std::string layout_text(const QuantizationConfig& q) {
   std::string text = fmt::format("{} bits, ", q.bits);

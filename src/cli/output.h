@@ -21,6 +21,8 @@ void guard_standard_streams();
 void write_stdout(std::string_view text);
 /// The document, indented, with a line break.
 void write_json(const Json& document);
+/// "269.1 MB".
+std::string size_text(int64_t bytes);
 /// Everything on standard input. Throws Error{kInput} when it cannot be read or is larger than `max_bytes`.
 std::string read_stdin(int64_t max_bytes = int64_t{1} << 30);
 

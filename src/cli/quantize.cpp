@@ -80,7 +80,8 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   options.share_rotations = flags.share == "on";
   options.clip = flags.clip == "on";
   options.format = format_of(flags, options);
-  for (const std::string& file : flags.calibration) options.calibration.emplace_back(file);
+  options.report = !flags.report.empty() || flags.json;
+  for (const std::string& file : flags.calibration) options.calibration.push_back(calib::CalibrationFile::parse(file));
   return options;
 }
 
@@ -95,13 +96,17 @@ void print_estimate(const Json& estimate, bool json) {
 }
 
 int run(const Flags& flags, CommonFlags common) {
-  const calib::QuantizeOptions options = options_of(flags, common);
+  calib::QuantizeOptions options = options_of(flags, common);
   if (options.needs_baselines() && common.device == "auto") common.device = "cpu";
   if (flags.dry_run) {
     print_estimate(calib::estimate_quantize(options, *make_device(common)), flags.json);
     return 0;
   }
   if (flags.output.empty()) fail_usage("-o DIR is required (but with --dry-run)");
+  if (const auto folder = std::filesystem::path(flags.report).parent_path();
+      !folder.empty() && !std::filesystem::is_directory(folder))
+    fail_input("--report {}: there is no folder {}", flags.report, folder.string());
+  options.calibration = calib::resolve_mixes(options.calibration, options.hub);
   try {
     const auto device = make_device(common);
     const Json report = calib::quantize(options, *device);
@@ -159,8 +164,11 @@ Command quantize_command() {
         app.add_option("--correction", flags->correction, "which earlier errors targets make up for: full, target, off")
             ->check(CLI::IsMember({"full", "target", "off"}))
             ->capture_default_str();
-        app.add_option("--calibration", flags->calibration,
-                       "FILE of text or .jsonl (repeatable); none: text sampled from the model itself")
+        app.add_option(
+               "--calibration", flags->calibration,
+               "FILE[:WEIGHT] of text, .jsonl or .json (of texts or chats), also .gz, .zst (repeatable); WEIGHT: "
+               "its share of the samples (default 1); 'recipe': the published mix, downloaded; none: text "
+               "sampled from the model itself")
             ->allow_extra_args(false);
         app.add_option("--samples", o.samples, "windows of calibration text")
             ->check(CLI::Range(1, 1 << 20))

@@ -25,6 +25,8 @@ struct Checkpoint {
   std::string chat_template;   // empty when there is none
   std::shared_ptr<const WeightSource> weights;
 
+  /// The model's own name: the last part of what the user typed, without revision and ".gguf".
+  std::string short_name() const;
   /// Where config errors are said to be ("DIR/config.json").
   std::string config_place() const;
   /// Throws Error{kInput} when the checkpoint holds no tokenizer or it cannot be read.

@@ -12,6 +12,15 @@ std::string place_of(const Checkpoint& checkpoint, const char* file) {
 
 }  // namespace
 
+std::string Checkpoint::short_name() const {
+  std::filesystem::path typed = std::filesystem::path(name.empty() ? path.string() : name).lexically_normal();
+  if (!typed.has_filename()) typed = typed.parent_path();
+  std::string result = typed.filename().string();
+  if (const size_t at = result.find('@'); at != std::string::npos && at > 0) result.resize(at);
+  if (result.ends_with(".gguf")) result.resize(result.size() - 5);
+  return result;
+}
+
 std::string Checkpoint::config_place() const { return place_of(*this, "config.json"); }
 
 std::unique_ptr<const Tokenizer> Checkpoint::make_tokenizer() const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -19,7 +20,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxAnswerBytes = int64_t{64} << 20;
+// A data set may consist of tens of thousands of files.
+constexpr int64_t kMaxAnswerBytes = int64_t{256} << 20;
+
+/// What the hub keeps models and data sets under.
+struct Kind {
+  const char* api;     // in the address of what is there
+  const char* prefix;  // in the address of a file
+  const char* folder;  // in the cache
+};
+constexpr Kind kModels{"models", "", "models--"};
+constexpr Kind kDatasets{"datasets", "datasets/", "datasets--"};
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -61,23 +72,33 @@ std::string url_part(const std::string& text) {
   return result;
 }
 
+/// A path with everything escaped but its slashes.
+std::string url_path(const std::string& path) {
+  std::string result;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    result += (begin == 0 ? "" : "/") + url_part(path.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return result;
+}
+
 class Download {
  public:
-  Download(HubId id, const HubOptions& options) : id_(std::move(id)), options_(options) {
+  Download(const Kind& kind, HubId id, const HubOptions& options) : kind_(kind), id_(std::move(id)), options_(options) {
     std::string flat = id_.name;
     flat.replace(flat.find('/'), 1, "--");
-    folder_ = options.cache / ("models--" + flat);
-    place_ = fmt::format("{}/{}", options.endpoint, id_.name);
+    folder_ = options.cache / (kind.folder + flat);
+    place_ = fmt::format("{}/{}{}", options.endpoint, kind.prefix, id_.name);
   }
 
-  fs::path run() {
+  /// All that paro needs of a model.
+  fs::path model() {
     if (options_.offline) {
       if (const auto cached = find_cached()) return *cached;
       fail_input("{}: is not in the cache ({}) and --offline forbids downloading it", id_.name, folder_.string());
     }
-    const std::string url =
-        fmt::format("{}/api/models/{}/revision/{}?blobs=true", options_.endpoint, id_.name, url_part(id_.revision));
-    const HttpResult answer = http_get({url, options_.token}, kMaxAnswerBytes);
+    const HttpResult answer = ask();
     if (answer.status == 0 || answer.status >= 500) {
       if (const auto cached = find_cached()) {
         log_warning("{}: no answer ({}); using the copy in the cache", place_, reason(answer));
@@ -85,18 +106,44 @@ class Download {
       }
     }
     check(answer, "");
-    const HubModel model = parse_hub_model(parse_json(answer.body, place_), place_);
-    const fs::path snapshot = folder_ / "snapshots" / model.commit;
-    make_writable_folder(folder_ / "blobs");
-    make_writable_folder(snapshot);
-    for (const HubFile& file : model.files) fetch(model.commit, file, snapshot);
-    const fs::path reference = folder_ / "refs" / id_.revision;
-    make_writable_folder(reference.parent_path());
-    write_file(reference, model.commit);
-    return snapshot;
+    return fetch_all(parse_hub_model(parse_json(answer.body, place_), place_));
+  }
+
+  /// The snapshot that holds these files of a data set.
+  fs::path files(const std::vector<std::string>& names) {
+    std::error_code code;
+    const std::optional<fs::path> cached = find_cached();
+    const auto missing = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
+      return !cached || !fs::is_regular_file(*cached / name, code);
+    });
+    if (missing == names.end()) return *cached;
+    if (options_.offline)
+      fail_input("{}: {} is not in the cache ({}) and --offline forbids downloading it", id_.name, *missing,
+                 folder_.string());
+    const HttpResult answer = ask();
+    check(answer, "");
+    return fetch_all(parse_hub_dataset(parse_json(answer.body, place_), names, place_));
   }
 
  private:
+  HttpResult ask() const {
+    return http_get({fmt::format("{}/api/{}/{}/revision/{}?blobs=true", options_.endpoint, kind_.api, id_.name,
+                                 url_part(id_.revision)),
+                     options_.token},
+                    kMaxAnswerBytes);
+  }
+
+  fs::path fetch_all(const HubRevision& revision) const {
+    const fs::path snapshot = folder_ / "snapshots" / revision.commit;
+    make_writable_folder(folder_ / "blobs");
+    make_writable_folder(snapshot);
+    for (const HubFile& file : revision.files) fetch(revision.commit, file, snapshot);
+    const fs::path reference = folder_ / "refs" / id_.revision;
+    make_writable_folder(reference.parent_path());
+    write_file(reference, revision.commit);
+    return snapshot;
+  }
+
   /// A snapshot that was completely downloaded: its revision's reference is written last.
   std::optional<fs::path> find_cached() const {
     std::error_code code;
@@ -128,14 +175,16 @@ class Download {
     const fs::path link = snapshot / file.name;
     std::error_code code;
     // Without a stated checksum the content has no name before it is there: it is kept under the file's.
-    const std::string blob_name = !file.sha256.empty()     ? file.sha256
-                                  : !file.git_name.empty() ? file.git_name
-                                                           : commit + "-" + file.name;
+    std::string blob_name = !file.sha256.empty()     ? file.sha256
+                            : !file.git_name.empty() ? file.git_name
+                                                     : commit + "-" + file.name;
+    std::replace(blob_name.begin(), blob_name.end(), '/', '-');
     const fs::path blob = folder_ / "blobs" / blob_name;
     if (!fs::is_regular_file(blob, code)) download(commit, file, blob);
-    const fs::path target = fs::path("../../blobs") / blob_name;
+    make_writable_folder(link.parent_path());
+    const fs::path target = (folder_ / "blobs" / blob_name).lexically_relative(link.parent_path());
     if (fs::is_symlink(link, code) && fs::read_symlink(link, code) == target) return;
-    const fs::path temporary = snapshot / fmt::format(".{}.partial-{}", file.name, ::getpid());
+    const fs::path temporary = link.parent_path() / fmt::format(".{}.partial-{}", link.filename().string(), ::getpid());
     fs::remove(temporary, code);
     fs::create_symlink(target, temporary, code);
     if (!code) fs::rename(temporary, link, code);
@@ -155,7 +204,7 @@ class Download {
       fail_limit("{}: expected {} bytes of free space for {}, found {}", folder_.string(), file.size - present,
                  file.name, space.available);
     const std::string url =
-        fmt::format("{}/{}/resolve/{}/{}", options_.endpoint, id_.name, commit, url_part(file.name));
+        fmt::format("{}/{}{}/resolve/{}/{}", options_.endpoint, kind_.prefix, id_.name, commit, url_path(file.name));
     if (file.size < 0 || present != file.size) {
       Progress progress(file.name, file.size);
       int64_t shown = 0;
@@ -186,6 +235,7 @@ class Download {
     fail_input("{}: {}: expected checksum {}, found {}; the download was removed", place_, file.name, expected, found);
   }
 
+  const Kind& kind_;
   HubId id_;
   const HubOptions& options_;
   fs::path folder_;
@@ -223,7 +273,19 @@ bool looks_like_hub_id(const std::string& model) {
 fs::path hub_snapshot(const std::string& id, const HubOptions& options) {
   const std::optional<HubId> parsed = parse_id(id);
   if (!parsed) fail_input("{}: expected a model's id, \"org/name\" or \"org/name@revision\"", id);
-  return Download(*parsed, options).run();
+  return Download(kModels, *parsed, options).model();
+}
+
+std::vector<fs::path> hub_dataset_files(const std::string& id, const std::vector<std::string>& names,
+                                        const HubOptions& options) {
+  const std::optional<HubId> parsed = parse_id(id);
+  if (!parsed) fail_input("{}: expected a data set's id, \"org/name\" or \"org/name@revision\"", id);
+  for (const std::string& name : names)
+    if (!is_plain_path(name)) fail_input("{}: expected a file's path in the data set, found \"{}\"", id, name);
+  const fs::path snapshot = Download(kDatasets, *parsed, options).files(names);
+  std::vector<fs::path> paths;
+  for (const std::string& name : names) paths.push_back(snapshot / name);
+  return paths;
 }
 
 }  // namespace paro

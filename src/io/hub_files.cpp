@@ -37,15 +37,48 @@ HubFile parse_file(const Json& sibling, const std::string& place) {
   return file;
 }
 
-}  // namespace
-
-HubModel parse_hub_model(const Json& answer, const std::string& place) {
-  HubModel model;
-  model.commit = json_string(answer, "sha", place);
-  if (!is_hexadecimal(model.commit, 40))
-    fail_input("{}: \"sha\": expected 40 hexadecimal digits, found \"{}\"", place, model.commit);
+/// The commit; the list of files is checked to be there.
+HubRevision parse_head(const Json& answer, const std::string& place) {
+  HubRevision revision;
+  revision.commit = json_string(answer, "sha", place);
+  if (!is_hexadecimal(revision.commit, 40))
+    fail_input("{}: \"sha\": expected 40 hexadecimal digits, found \"{}\"", place, revision.commit);
   if (!answer.contains("siblings") || !answer["siblings"].is_array())
     fail_input("{}: expected a list \"siblings\"", place);
+  return revision;
+}
+
+}  // namespace
+
+bool is_plain_path(const std::string& name) {
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t end = std::min(name.find('/', begin), name.size());
+    if (!is_plain_name(name.substr(begin, end - begin))) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+HubRevision parse_hub_dataset(const Json& answer, const std::vector<std::string>& names, const std::string& place) {
+  HubRevision revision = parse_head(answer, place);
+  for (const std::string& name : names) {
+    const Json& siblings = answer["siblings"];
+    const auto found = std::find_if(siblings.begin(), siblings.end(), [&](const Json& sibling) {
+      return json_string(sibling, "rfilename", place) == name;
+    });
+    if (found == siblings.end()) {
+      std::string some;
+      for (size_t i = 0; i < std::min<size_t>(siblings.size(), 5); ++i)
+        some += fmt::format("{}{}", i == 0 ? "" : ", ", json_string(siblings[i], "rfilename", place));
+      fail_input("{}: has no file \"{}\"; of its {} files the first are: {}", place, name, siblings.size(), some);
+    }
+    revision.files.push_back(parse_file(*found, place));
+  }
+  return revision;
+}
+
+HubRevision parse_hub_model(const Json& answer, const std::string& place) {
+  HubRevision model = parse_head(answer, place);
   std::vector<HubFile> tensors;
   std::vector<HubFile> ggufs;
   bool pickled = false;

@@ -2,18 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
+#include <memory>
 
 #include "base/files.h"
 #include "base/log.h"
 #include "io/hub_digest.h"
 #include "io/hub_files.h"
 #include "io/test_folder.h"
+#include "io/test_hub.h"
 
 namespace paro {
 namespace {
@@ -24,67 +21,38 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
 
-/// tests/fixtures/hub_server.py with files of its own; `requests` is what it was asked.
+/// A hub with files of its own.
 class Hub : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (std::system("python3 -c '' > /dev/null 2>&1") != 0) GTEST_SKIP() << "python3 is missing";
+    if (!HubProcess::possible()) GTEST_SKIP() << "python3 is missing";
     set_log_level(LogLevel::kQuiet);
     served_.write("files/config.json", R"({"model_type": "llama"})");
     served_.write("files/model.safetensors", std::string(300000, 'w'));
     served_.write("files/pytorch_model.bin", "not wanted");
-    const std::string script = std::string(PARO_SOURCE_DIR) + "/tests/fixtures/hub_server.py";
-    int ends[2];
-    ASSERT_EQ(::pipe(ends), 0);
-    server_ = ::fork();
-    if (server_ == 0) {
-      ::dup2(ends[1], STDOUT_FILENO);
-      ::close(ends[0]);
-      ::close(ends[1]);
-      ::execlp("python3", "python3", script.c_str(), served_.path().c_str(), nullptr);
-      ::_exit(127);
-    }
-    ::close(ends[1]);
-    output_ = ::fdopen(ends[0], "r");
-    options_.endpoint = "http://127.0.0.1:" + line();
+    start();
     options_.cache = cache_.path();
     options_.token = "secret";
   }
-  void TearDown() override {
-    stop();
-    if (output_ != nullptr) std::fclose(output_);
-    set_log_level(LogLevel::kInfo);
+  void TearDown() override { set_log_level(LogLevel::kInfo); }
+  /// Serves the files that are there now.
+  void start() {
+    server_ = std::make_unique<HubProcess>(served_.path());
+    options_.endpoint = server_->endpoint();
   }
-  void stop() {
-    if (server_ > 0) {
-      ::kill(server_, SIGKILL);
-      ::waitpid(server_, nullptr, 0);
-    }
-    server_ = -1;
-  }
-  std::string line() {
-    char text[1000] = "";
-    if (std::fgets(text, sizeof text, output_) == nullptr) return "";
-    std::string result = text;
-    result.pop_back();
-    return result;
-  }
-  /// Ends the server; all it was asked.
-  std::string requests() {
-    stop();
-    std::string all;
-    for (std::string one = line(); !one.empty(); one = line()) all += one + "\n";
-    return all;
-  }
+  void stop() { server_->stop(); }
+  std::string requests() { return server_->requests(); }
   std::string error(const std::string& id) {
     return input_error_of([&] { hub_snapshot(id, options_); });
+  }
+  std::string error_of_files(const std::string& id, const std::vector<std::string>& names) {
+    return input_error_of([&] { hub_dataset_files(id, names, options_); });
   }
 
   TestFolder served_;
   TestFolder cache_;
   HubOptions options_;
-  pid_t server_ = -1;
-  FILE* output_ = nullptr;
+  std::unique_ptr<HubProcess> server_;
 };
 
 TEST_F(Hub, DownloadsIntoTheStandardCacheOnce) {
@@ -139,6 +107,32 @@ TEST_F(Hub, SaysWhyNot) {
   EXPECT_THAT(error("org/missing@v1"), HasSubstr("not found (revision v1)"));
   stop();
   EXPECT_THAT(error("org/name"), HasSubstr("cannot download"));
+}
+
+TEST_F(Hub, FilesOfADataSetWithTheirFolders) {
+  served_.write("files/en/part 1.json.gz", std::string(300000, 'c'));
+  served_.write("files/plain.jsonl", "lines");
+  start();
+  const std::vector<std::string> names = {"en/part 1.json.gz", "plain.jsonl"};
+  const std::vector<fs::path> paths = hub_dataset_files("org/flaky", names, options_);
+  const fs::path snapshot = cache_.path() / "datasets--org--flaky/snapshots" / kCommit;
+  ASSERT_EQ(paths, (std::vector<fs::path>{snapshot / "en/part 1.json.gz", snapshot / "plain.jsonl"}));
+  EXPECT_EQ(read_file(paths[0]), std::string(300000, 'c'));
+  EXPECT_EQ(read_file(paths[1]), "lines");
+  EXPECT_TRUE(fs::is_symlink(paths[0]));
+  EXPECT_THAT(error_of_files("org/flaky", {"en/part 2.json.gz"}), HasSubstr("has no file \"en/part 2.json.gz\""));
+  EXPECT_THAT(error_of_files("org/private", {"plain.jsonl"}), HasSubstr("HF_TOKEN was not accepted"));
+  // What is there is not asked for again, and offline it is enough.
+  EXPECT_EQ(hub_dataset_files("org/flaky", names, options_), paths);
+  options_.offline = true;
+  EXPECT_EQ(hub_dataset_files("org/flaky", {"plain.jsonl"}, options_)[0], paths[1]);
+  EXPECT_THAT(error_of_files("org/flaky", {"config.json"}), HasSubstr("config.json is not in the cache"));
+  const std::string asked = requests();
+  EXPECT_THAT(asked, HasSubstr("/api/datasets/org/flaky/revision/main"));
+  EXPECT_THAT(asked, HasSubstr("/datasets/org/flaky/resolve/" + std::string(kCommit) + "/en/part%201.json.gz"));
+  for (const char* name : {"../x", "/x", "a//b", "a/", "", "a/../b", ".git/config"})
+    EXPECT_THAT(error_of_files("org/flaky", {name}), HasSubstr("expected a file's path")) << name;
+  EXPECT_THAT(error_of_files("flaky", {"x"}), HasSubstr("expected a data set's id"));
 }
 
 TEST(HubId, IsToldFromAPath) {

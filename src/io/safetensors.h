@@ -46,6 +46,9 @@ struct TensorToWrite {
   std::function<void(const std::function<void(const void*, size_t)>& sink)> write;
 };
 
+/// A tensor as its source has it, loaded when it is written.
+TensorToWrite copied_tensor(std::shared_ptr<const WeightSource> source, const TensorInfo& info);
+
 /// Writes one file atomically, metadata {"format": "pt"}; wide element types first (so that each tensor is aligned),
 /// otherwise in the order given: `write` is called in that order.
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors);

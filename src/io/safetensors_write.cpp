@@ -81,6 +81,14 @@ void remove_all_of(const std::vector<std::filesystem::path>& paths) {
 
 }  // namespace
 
+TensorToWrite copied_tensor(std::shared_ptr<const WeightSource> source, const TensorInfo& info) {
+  return {info.name, info.dtype, info.shape,
+          [source = std::move(source), info](const std::function<void(const void*, size_t)>& sink) {
+            const LoadedTensor tensor = source->load(info.name);
+            sink(tensor.view.data, static_cast<size_t>(tensor.view.bytes()));
+          }};
+}
+
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors) {
   Tensors all;
   for (const TensorToWrite& tensor : tensors) all.push_back(&tensor);

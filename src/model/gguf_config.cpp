@@ -7,29 +7,17 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "model/gguf_names.h"
 
 namespace paro {
 namespace {
 
 constexpr int64_t kMaxSize = 1 << 24;  // of any width or count
 
-struct Family {
-  const char* architecture;  // GGUF's name
-  const char* model_type;
-  const char* class_name;
-  bool interleaved;
-};
-constexpr Family kFamilies[] = {
-    {"llama", "llama", "LlamaForCausalLM", true},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", false},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", false},
-    {"smollm3", "smollm3", "SmolLM3ForCausalLM", true},
-};
-
-const Family& family_of(const GgufFile& file) {
+const GgufFamily& family_of(const GgufFile& file) {
   const std::string name = file.string("general.architecture", "");
   if (name.empty()) fail_input("{}: metadata \"general.architecture\" is missing", file.path().string());
-  for (const Family& family : kFamilies)
+  for (const GgufFamily& family : gguf_families())
     if (name == family.architecture) return family;
   fail_input("{}: architecture \"{}\" is not supported (supported: llama, qwen2, qwen3, smollm3)", file.path().string(),
              name);
@@ -63,7 +51,7 @@ Json llama3_scaling(const GgufFile& file, double theta, int64_t head_dim) {
   constexpr double kLow = 1.0;
   constexpr double kHigh = 4.0;
   constexpr double kOriginal = 8192.0;
-  const TensorInfo& info = file.require("rope_freqs.weight", {head_dim / 2});
+  const TensorInfo& info = file.require(kGgufRopeFactors, {head_dim / 2});
   const std::vector<float> factors = file.load_f32(info.name);
   const double factor = *std::max_element(factors.begin(), factors.end());
   if (factor == 1.0 && *std::min_element(factors.begin(), factors.end()) == 1.0) return Json();
@@ -84,7 +72,7 @@ Json llama3_scaling(const GgufFile& file, double theta, int64_t head_dim) {
 }
 
 Json rope_scaling(const GgufFile& file, double theta, int64_t head_dim) {
-  if (file.has("rope_freqs.weight")) return llama3_scaling(file, theta, head_dim);
+  if (file.has(kGgufRopeFactors)) return llama3_scaling(file, theta, head_dim);
   const std::string prefix = gguf_architecture(file) + ".rope.scaling.";
   const std::string type = file.string(prefix + "type", "none");
   if (type == "none") return Json();
@@ -123,7 +111,7 @@ GgufHeads gguf_heads(const GgufFile& file) {
 }
 
 Json gguf_config(const GgufFile& file) {
-  const Family& family = family_of(file);
+  const GgufFamily& family = family_of(file);
   const std::string prefix = std::string(family.architecture) + ".";
   const std::string place = file.path().string();
   if (const int64_t experts = file.integer(prefix + "expert_count", 0); experts > 0)

@@ -8,45 +8,10 @@
 
 #include "base/error.h"
 #include "model/gguf_config.h"
+#include "model/gguf_names.h"
 
 namespace paro {
 namespace {
-
-constexpr std::pair<std::string_view, std::string_view> kEnds[] = {
-    {"token_embd.weight", "model.embed_tokens.weight"},
-    {"output_norm.weight", "model.norm.weight"},
-    {"output.weight", "lm_head.weight"},
-};
-
-constexpr std::pair<std::string_view, std::string_view> kLayerParts[] = {
-    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
-
-/// Frequency factors; gguf_config turns them into rope_scaling.
-constexpr std::string_view kRopeFactors = "rope_freqs.weight";
-
-/// "blk.N.PART.weight" or ".bias"; nullopt for a name with no meaning here.
-std::optional<std::string> hugging_face_name(std::string_view name) {
-  for (const auto& [from, to] : kEnds)
-    if (name == from) return std::string(to);
-  if (!name.starts_with("blk.")) return std::nullopt;
-  const size_t first = name.find('.', 4);
-  const size_t last = name.rfind('.');
-  if (first == std::string_view::npos || last <= first) return std::nullopt;
-  const std::string_view layer = name.substr(4, first - 4);
-  const std::string_view part = name.substr(first + 1, last - first - 1);
-  const std::string_view kind = name.substr(last + 1);
-  const bool is_number = !layer.empty() && layer.find_first_not_of("0123456789") == std::string_view::npos;
-  if (!is_number || (kind != "weight" && kind != "bias")) return std::nullopt;
-  for (const auto& [from, to] : kLayerParts)
-    if (part == from) return "model.layers." + std::string(layer) + "." + std::string(to) + "." + std::string(kind);
-  return std::nullopt;
-}
 
 class GgufWeights : public WeightSource {
  public:
@@ -54,7 +19,7 @@ class GgufWeights : public WeightSource {
     const GgufHeads heads = gguf_heads(*file_);
     std::vector<Entry> entries;
     for (const TensorInfo& source : file_->tensors()) {
-      if (source.name == kRopeFactors) continue;
+      if (source.name == kGgufRopeFactors) continue;
       const std::optional<std::string> name = hugging_face_name(source.name);
       if (!name)
         fail_input("{}: tensor \"{}\" has no meaning in a {} model", place(""), source.name, gguf_architecture(*file_));
@@ -107,14 +72,8 @@ class GgufWeights : public WeightSource {
     int64_t heads = 0;  // rows are interleaved in heads; 0: in order
     bool dequantized = false;
 
-    /// Where a row of the file goes. GGUF's llama keeps the two halves of each head interleaved (rows 0, half, 1,
-    /// half + 1, ...), as its rotary embedding turns neighbours.
-    int64_t row_for(int64_t row) const {
-      if (heads == 0) return row;
-      const int64_t head_dim = info.shape[0] / heads;
-      const int64_t in_head = row % head_dim;
-      return row - in_head + in_head % 2 * (head_dim / 2) + in_head / 2;
-    }
+    /// Where a row of the file goes.
+    int64_t row_for(int64_t row) const { return heads == 0 ? row : row_of_interleaved(row, info.shape[0] / heads); }
   };
 
   void round_to_f16(const Entry& entry, uint16_t* out) const {

@@ -54,8 +54,7 @@ std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std
   if (source.has(name + ".weight")) return read_dense_linear(source, name, out, in, bias);
   if (!source.has(name + ".qweight") && !source.has(name + ".qlinear.qweight"))
     fail_input("{}: neither {}.weight nor {}.qweight is there", source.place(name + ".weight"), name, name);
-  const QuantizationFormat& format =
-      quantization.method.empty() ? kParo4Format : require_format(quantization.method, source.place(name + ".qweight"));
+  const QuantizationFormat& format = format_of(quantization, source.place(name + ".qweight"));
   auto linear = format.load({source, name, out, in, bias, quantization}, help);
   linear->name = name;
   return linear;

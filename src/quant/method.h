@@ -33,7 +33,7 @@ struct QuantizationFormat {
   std::string_view method;  // quant_method in config.json
   /// Error{kInput} naming the tensor, the expected and the found.
   std::unique_ptr<CpuLinear> (*load)(const LinearTensors& tensors, const LoadHelp& help);
-  /// The same as numbers (4 bits).
+  /// The same as numbers.
   Paro4Weight (*read)(const LinearTensors& tensors);
   /// What is written for a linear. Formats without rotations take a weight whose rotation is_identity; only gptq takes
   /// an `order`.
@@ -50,5 +50,7 @@ extern const QuantizationFormat kGptqFormat;
 std::span<const QuantizationFormat* const> quantization_formats();
 /// By quant_method; Error{kInput} naming `place` and the formats there are.
 const QuantizationFormat& require_format(std::string_view method, const std::string& place);
+/// Of a checkpoint's quantized linears: ParoQuant where the configuration names none.
+const QuantizationFormat& format_of(const QuantizationConfig& config, const std::string& place);
 
 }  // namespace paro

@@ -21,4 +21,8 @@ const QuantizationFormat& require_format(std::string_view method, const std::str
   fail_input("{}: quantized by the method \"{}\"; there are {}", place, method, known);
 }
 
+const QuantizationFormat& format_of(const QuantizationConfig& config, const std::string& place) {
+  return config.method.empty() ? kParo4Format : require_format(config.method, place);
+}
+
 }  // namespace paro

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "io/chat_template/render_chat.h"
 #include "runtime/engine.h"
 #include "runtime/generate.h"
 
@@ -43,11 +44,5 @@ class Chat {
   Json messages_ = Json::array();
   Json arguments_ = Json::object();
 };
-
-/// What transformers gives a template: messages, add_generation_prompt, bos_token, eos_token; `arguments` on top.
-std::string render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer, const Json& messages,
-                        bool add_generation_prompt, const Json& arguments);
-/// Throws Error{kInput} naming `place` unless `messages` is a list of objects with a role.
-void check_messages(const Json& messages, const std::string& place);
 
 }  // namespace paro

@@ -273,31 +273,23 @@ Rounded round_to_nearest(const std::vector<float>& w_transposed, int64_t out, co
   });
 }
 
-double nearest_loss(const std::vector<float>& w_transposed, int64_t out, const std::vector<float>& scale,
-                    const std::vector<float>& h, const RoundOptions& options, const Kernels& kernels,
+double rounded_loss(const Rounded& rounded, const std::vector<float>& target_transposed, int64_t out,
+                    const std::vector<float>& scale, const std::vector<float>& h, int64_t group_size,
                     ThreadPool& pool) {
   constexpr int64_t kInputs = 16;
   constexpr int64_t kRows = 64;
-  const int64_t in = static_cast<int64_t>(w_transposed.size()) / out;
-  const int64_t groups = in / options.group_size;
-  const auto scale_of = [&](int64_t i) { return scale.empty() ? 1.0f : scale[static_cast<size_t>(i)]; };
-  std::vector<float> error(w_transposed);
-  const auto for_inputs = [&](const auto& use) {
-    pool.parallel_for(in, kInputs, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) use(i, error.data() + i * out);
-    });
-  };
-  if (!scale.empty())
-    for_inputs([&](int64_t i, float* column) {
-      for (int64_t o = 0; o < out; ++o) column[o] *= scale_of(i);
-    });
-  const Rounded rounded = round_to_nearest(error, out, options, kernels, pool);
-  for_inputs([&](int64_t i, float* column) {
-    const float inverse = 1.0f / scale_of(i);
-    for (int64_t o = 0; o < out; ++o) {
-      const auto group = static_cast<size_t>(o * groups + i / options.group_size);
-      const auto code = static_cast<float>(rounded.codes[static_cast<size_t>(o * in + i)]);
-      column[o] = ((code - rounded.zeros[group]) * rounded.scales[group] - column[o]) * inverse;
+  const int64_t in = static_cast<int64_t>(target_transposed.size()) / out;
+  const int64_t groups = in / group_size;
+  std::vector<float> error(target_transposed);
+  pool.parallel_for(in, kInputs, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float inverse = scale.empty() ? 1.0f : 1.0f / scale[static_cast<size_t>(i)];
+      float* column = error.data() + i * out;
+      for (int64_t o = 0; o < out; ++o) {
+        const auto group = static_cast<size_t>(o * groups + i / group_size);
+        const auto code = static_cast<float>(rounded.codes[static_cast<size_t>(o * in + i)]);
+        column[o] = ((code - rounded.zeros[group]) * rounded.scales[group] - column[o]) * inverse;
+      }
     }
   });
   std::vector<double> parts(static_cast<size_t>((out + kRows - 1) / kRows));
@@ -306,6 +298,17 @@ double nearest_loss(const std::vector<float>& w_transposed, int64_t out, const s
       parts[static_cast<size_t>(part)] = quadratic_loss(error, out, h, part * kRows, std::min(out, (part + 1) * kRows));
   });
   return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
+double nearest_loss(const std::vector<float>& w_transposed, int64_t out, const std::vector<float>& scale,
+                    const std::vector<float>& h, const RoundOptions& options, const Kernels& kernels,
+                    ThreadPool& pool) {
+  std::vector<float> scaled(w_transposed);
+  if (!scale.empty())
+    for (size_t i = 0; i < scale.size(); ++i)
+      for (int64_t o = 0; o < out; ++o) scaled[i * static_cast<size_t>(out) + static_cast<size_t>(o)] *= scale[i];
+  const Rounded rounded = round_to_nearest(scaled, out, options, kernels, pool);
+  return rounded_loss(rounded, scaled, out, scale, h, options.group_size, pool);
 }
 
 Rounded round_clipped(const std::vector<float>& w_transposed, int64_t out, const SquareMatrix& h,

@@ -36,6 +36,11 @@ struct Rounded {
 Rounded round_to_nearest(const std::vector<float>& w_transposed, int64_t out, const RoundOptions& options,
                          const Kernels& kernels, ThreadPool& pool);
 
+/// trace of E H E^T, E = (values of the codes - target) diag(1 / scale); target_transposed [in, out], scale [in] or
+/// empty: 1.
+double rounded_loss(const Rounded& rounded, const std::vector<float>& target_transposed, int64_t out,
+                    const std::vector<float>& scale, const std::vector<float>& h, int64_t group_size, ThreadPool& pool);
+
 /// trace of E H E^T, E = (nearest(W diag(s)) - W diag(s)) diag(1/s): what rounding with the inputs scaled by `scale`
 /// [in] costs; empty: by 1. h [in, in].
 double nearest_loss(const std::vector<float>& w_transposed, int64_t out, const std::vector<float>& scale,

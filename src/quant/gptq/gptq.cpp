@@ -91,22 +91,37 @@ PackedParo4 read_packed(const LinearTensors& t, const Parts& parts, const LoadHe
   return result;
 }
 
-/// 8 bits have no kernel of their own: they run as what they mean, in 16 bits.
-std::unique_ptr<CpuLinear> load_as_dense(const LinearTensors& t, const Parts& parts) {
+/// 8 bits, which no kernel takes: codes and zero points 0 to 255, scales as they are.
+Paro4Weight read_wide(const LinearTensors& t, const Parts& parts) {
   const StreamWeight& from = parts.weight;
-  const std::vector<float> scales = load_floats(t.source, parts.names.scales, {t.in / from.group, t.out});
-  std::vector<uint16_t> weight(static_cast<size_t>(t.out * t.in));
+  const int64_t groups = t.in / from.group;
+  const std::vector<float> scales = load_floats(t.source, parts.names.scales, {groups, t.out});
+  Paro4Weight weight;
+  weight.in = t.in;
+  weight.out = t.out;
+  weight.group_size = from.group;
+  weight.rotation = identity_rotation(t.in, from.group);
+  weight.bias = read_optional_bias(t.source, parts.names, t.out, t.bias);
+  weight.order = parts.order;
+  for (int64_t o = 0; o < t.out; ++o)
+    for (int64_t g = 0; g < groups; ++g) {
+      weight.zeros.push_back(from.zeros[static_cast<size_t>(g * t.out + o)]);
+      weight.scales.push_back(scales[static_cast<size_t>(g * t.out + o)]);
+    }
+  weight.codes.resize(static_cast<size_t>(t.out * t.in));
   std::vector<uint8_t> codes(static_cast<size_t>(t.out));
   for (int64_t k = 0; k < t.in; ++k) {
-    const int64_t i = parts.order.empty() ? k : parts.order[static_cast<size_t>(k)];
-    unpack_stream_row(from.words.view.data, t.out, from.bits, i, codes.data());
-    for (int64_t o = 0; o < t.out; ++o) {
-      const auto at = static_cast<size_t>(k / from.group * t.out + o);
-      const float value = static_cast<float>(codes[static_cast<size_t>(o)] - from.zeros[at]) * scales[at];
-      weight[static_cast<size_t>(o * t.in + i)] = f32_to_f16(value);
-    }
+    unpack_stream_row(from.words.view.data, t.out, from.bits,
+                      parts.order.empty() ? k : parts.order[static_cast<size_t>(k)], codes.data());
+    for (int64_t o = 0; o < t.out; ++o) weight.codes[static_cast<size_t>(o * t.in + k)] = codes[static_cast<size_t>(o)];
   }
-  return make_dense_linear(std::move(weight), t.out, t.in, read_optional_bias(t.source, parts.names, t.out, t.bias));
+  return weight;
+}
+
+/// It runs as what it means, in 16 bits.
+std::unique_ptr<CpuLinear> load_as_dense(const LinearTensors& t, const Parts& parts) {
+  const Paro4Weight weight = read_wide(t, parts);
+  return make_dense_linear(to_f16(dequantize_paro4(weight)), t.out, t.in, weight.bias);
 }
 
 std::unique_ptr<CpuLinear> load(const LinearTensors& t, const LoadHelp& help) {
@@ -118,9 +133,7 @@ std::unique_ptr<CpuLinear> load(const LinearTensors& t, const LoadHelp& help) {
 
 Paro4Weight read(const LinearTensors& t) {
   const Parts parts = read_parts(t);
-  if (parts.weight.bits > 4)
-    fail_input("{}: expected up to 4 bits, found {}", where(t, parts.names.qweight), parts.weight.bits);
-  return unpack_paro4(read_packed(t, parts, {}));
+  return parts.weight.bits > 4 ? read_wide(t, parts) : unpack_paro4(read_packed(t, parts, {}));
 }
 
 std::vector<TensorToWrite> tensors(const std::string& name, const Paro4Weight& weight,

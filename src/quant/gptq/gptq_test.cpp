@@ -9,6 +9,7 @@
 #include "kernels/test_variants.h"
 #include "quant/method.h"
 #include "quant/paro4/bit_streams.h"
+#include "quant/paro4/effective.h"
 #include "quant/paro4/rtn.h"
 #include "quant/test_source.h"
 
@@ -44,6 +45,12 @@ TEST(Gptq, FixtureOfAnIndependentWriter) {
       for (size_t i = 0; i < w.size(); ++i)
         EXPECT_EQ(w[i], c.bits == 8 ? f16_to_f32(f32_to_f16(expected[i])) : expected[i]) << c.name << " " << i;
     }
+    // As numbers every width is exact; inputs come back in the linear's own order.
+    const Paro4Weight numbers = kGptqFormat.read({*source, c.name, c.out, 256, false, config});
+    EXPECT_EQ(dequantize_paro4(numbers), expected) << c.name;
+    std::vector<double> effective(expected.size());
+    EffectiveWeight(numbers).rows(0, c.out, effective.data());
+    EXPECT_TRUE(std::equal(effective.begin(), effective.end(), expected.begin())) << c.name;
   }
 }
 
