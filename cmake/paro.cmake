@@ -1,7 +1,7 @@
 # How a module is built: its folder's sources by name. A new file needs no line here:
 #   *_test.cpp   go into the module's test program
 #   *_bench.cpp  go into the module's benchmark program
-#   cuda/        is a module of its own (cmake/cuda.cmake), built with PARO_CUDA
+#   cuda/        is a module of its own (cmake/cuda.cmake), built with PARO_CUDA; mpi/ with PARO_MPI
 #   *avx2.cpp, *avxvnni.cpp, *avx512.cpp, *avx512vnni.cpp (x86-64), *neon.cpp, *neoni8mm.cpp (aarch64)  are compiled for
 #                that instruction set (left out elsewhere)
 
@@ -31,7 +31,7 @@ set(PARO_ISA_neoni8mm -march=armv8.2-a+dotprod+i8mm)
 function(paro_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
-  list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/cuda/")
+  list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/(cuda|mpi)/")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(benches ${sources})

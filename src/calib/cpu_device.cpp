@@ -40,6 +40,7 @@ struct CpuSums : MomentSums {
     cross_rows = cross;
   }
   void add(const float* x, const float* y, int64_t rows) override { sums.add(x, y, rows); }
+  void combine(const std::function<void(std::span<double>)>& add_up) override { sums.combine(add_up); }
   Statistics sums;
 };
 
@@ -102,6 +103,16 @@ class CpuDevice : public Device, public HostMatrices {
     w->in = linear.in;
     w->values = calib::weight_of(linear);
     return w;
+  }
+  std::unique_ptr<WeightMatrix> part_of(const WeightMatrix& w, const WeightPart& part) override {
+    auto result = std::make_unique<CpuMatrix>();
+    result->out = part.end_row - part.first_row;
+    result->in = part.end_column - part.first_column;
+    for (int64_t row = part.first_row; row < part.end_row; ++row) {
+      const auto from = cpu(w).values.begin() + row * w.in;
+      result->values.insert(result->values.end(), from + part.first_column, from + part.end_column);
+    }
+    return result;
   }
   std::vector<float> channel_magnitudes(const WeightMatrix& w) override {
     return largest_of_channels(cpu(w).values, w.in);

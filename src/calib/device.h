@@ -32,6 +32,14 @@ class WeightMatrix {
   int64_t in = 0;
 };
 
+/// Rows [first_row, end_row) and columns [first_column, end_column) of a weight.
+struct WeightPart {
+  int64_t first_row = 0;
+  int64_t end_row = 0;
+  int64_t first_column = 0;
+  int64_t end_column = 0;
+};
+
 /// H = E[x x^T] of a set's input, [n, n] in f64.
 class SecondMoment {
  public:
@@ -47,6 +55,8 @@ class MomentSums {
   /// Adds a batch: x [rows, in], y [rows, cross_rows] (nullptr when there is none), both in the device's memory.
   /// Products over one batch to f32 or to 2^-16 of each term, totals in f64.
   virtual void add(const float* x, const float* y, int64_t rows) = 0;
+  /// The sums and the number of rows, an array after the other, through `add_up`, which may change the values.
+  virtual void combine(const std::function<void(std::span<double>)>& add_up) = 0;
   int64_t in = 0;
   int64_t cross_rows = 0;  // dimension of y, 0 for none
 };
@@ -99,11 +109,15 @@ class Device {
 
   // The steps of one set.
   virtual std::unique_ptr<MomentSums> make_sums(int64_t in, int64_t cross_rows) = 0;
+  /// Called once all batches were added, before anything else is done with `sums`.
+  virtual void complete(MomentSums&) {}
   /// Error{kInput} naming `where` when a sum is not finite.
   virtual std::unique_ptr<SecondMoment> second_moment(const MomentSums& sums, const std::string& where) = 0;
   virtual std::unique_ptr<SecondMoment> copy_of(const SecondMoment& h) = 0;
   /// A copy of the weight of a linear that `factory` made.
   virtual std::unique_ptr<WeightMatrix> weight_of(const Linear& linear) = 0;
+  /// A copy of a part that is not empty.
+  virtual std::unique_ptr<WeightMatrix> part_of(const WeightMatrix& w, const WeightPart& part) = 0;
   /// The largest absolute weight of each input channel, [in].
   virtual std::vector<float> channel_magnitudes(const WeightMatrix& w) = 0;
   /// Each weight becomes the one whose output comes closest to what is wanted (correction.h).

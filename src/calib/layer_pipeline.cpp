@@ -123,6 +123,7 @@ void LayerPipeline::quantize_inputs(Layers& layers, const Block& block, int64_t 
         [&](Tensor x) { sums->add(x.f32(), full_input.get(), x.rows); });
   });
   check_cancel();
+  device_.complete(*sums);
   finish_set(layers, set, std::move(wanted), sums.get(), corrected ? CrossMoment::kInputs : CrossMoment::kNone, stream,
              result);
 }
@@ -139,6 +140,7 @@ void LayerPipeline::quantize_outputs(Layers& layers, const Block& block, int64_t
     const Linear& last = layers.first_of(set);
     const auto sums = device_.make_sums(last.in, corrected ? last.out : 0);
     advance_to_last(layers, block, sums.get());
+    device_.complete(*sums);
     finish_set(layers, set, std::move(wanted), sums.get(), corrected ? CrossMoment::kOutputs : CrossMoment::kNone,
                stream, result);
   }

@@ -11,7 +11,9 @@
 #include "calib/cpu_device.h"
 #include "calib/export.h"
 #include "calib/failure_signs.h"
+#include "calib/scratch_folder.h"
 #include "calib/self_text.h"
+#include "calib/shared_device.h"
 #include "calib/stream_quality.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
@@ -186,6 +188,25 @@ std::vector<int32_t> fitted_ids(const CalibrationDraw& draw, int64_t seq_len) {
   return {draw.ids.begin(), draw.ids.end() - draw.held_out * seq_len};
 }
 
+/// Leaves the windows that this process works on.
+void take_share(CalibrationDraw& draw, int64_t seq_len, const Processes& processes) {
+  const int64_t held_out = draw.held_out;
+  const int64_t fitted = std::ssize(draw.ids) / seq_len - held_out;
+  if (fitted < processes.size())
+    fail_usage("{} processes: expected at least as many windows of calibration text (--samples), found {}",
+               processes.size(), fitted);
+  std::vector<int32_t> mine;
+  const auto take = [&](Share share, int64_t first_window) {
+    const auto begin = draw.ids.begin() + first_window * seq_len;
+    mine.insert(mine.end(), begin + share.begin * seq_len, begin + share.end * seq_len);
+  };
+  const Share of_held_out = share_of(held_out, processes.rank(), processes.size());
+  take(share_of(fitted, processes.rank(), processes.size()), 0);
+  take(of_held_out, fitted);
+  draw.ids = std::move(mine);
+  draw.held_out = of_held_out.end - of_held_out.begin;
+}
+
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
@@ -194,7 +215,17 @@ Json quantize(const QuantizeOptions& options) {
 }
 
 Json quantize(const QuantizeOptions& options, Device& device) {
+  OneProcess alone;
+  return quantize(options, device, alone);
+}
+
+Json quantize(const QuantizeOptions& options, Device& own_device, Processes& processes) {
   options.check();
+  if (processes.size() > 1 && options.method == Method::kAwq)
+    fail_usage("--method awq: runs in one process, found {}", processes.size());
+  SharedDevice shared(own_device, processes);
+  Device& device = processes.size() > 1 ? static_cast<Device&>(shared) : own_device;
+  const bool first = processes.rank() == 0;
   if (options.needs_baselines() && !device.has_baselines())
     fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
@@ -202,9 +233,13 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   const CalibrationAmount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
   check_shapes(options, source, device.factory(), skipped);
-  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
+  // What other processes need of process 0's folder is sent to folders of their own.
+  std::optional<ScratchFolder> scratch;
+  if (!first) scratch.emplace();
+  const WorkFolder work(first ? options.output : scratch->path() / "output", fingerprint(options, source, device),
+                        options.resume, options.quantization());
   std::optional<CalibrationDraw> draw = work.load_calibration(amount);
-  if (!draw) {
+  if (first && !draw) {
     try {
       draw = calibration_draw(options, source);
     } catch (...) {
@@ -214,11 +249,19 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     }
     work.save_calibration(*draw);
   }
+  work.share(processes, WorkFolder::calibration_files());
+  if (!first) draw = work.load_calibration(amount);
   if (options.report && device.host_matrices() == nullptr)
     log_info("the report has what this device measures: no outliers of weights, no losses of single stages");
   const auto start = std::chrono::steady_clock::now();
-  const TransformedModel transformed =
-      apply_transform(options, source, fitted_ids(*draw, amount.seq_len), amount.seq_len, skipped, work);
+  const auto transform = [&] {
+    return apply_transform(options, source, fitted_ids(*draw, amount.seq_len), amount.seq_len, skipped, work);
+  };
+  // What process 0 learns, the others find in their folders.
+  TransformedModel transformed;
+  if (first) transformed = transform();
+  work.share(processes, transform_files());
+  if (!first) transformed = transform();
   const Checkpoint& checkpoint = transformed.model.checkpoint;
   const ModelConfig& config = transformed.model.config;
   QuantizeOptions effective = options;
@@ -228,6 +271,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
   const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
+  take_share(*draw, amount.seq_len, processes);
   Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out);
   streams.embed(*ends);
   LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
@@ -235,14 +279,17 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
+    work.share(processes, WorkFolder::layer_files(layer));
     if (work.has_layer(layer)) {
       pipeline.replay(layer, work.load_layer(layer));
+      if (!first) continue;
       layers.push_back(work.layer_report(layer));
       progress.advance(1, "from the earlier run");
       continue;
     }
     const double before = progress.seconds();
     QuantizedLayer quantized = pipeline.quantize(layer);
+    if (!first) continue;
     quantized.errors = stream_errors(device, streams);
     quantized.seconds = progress.seconds() - before;
     work.save_layer(layer, quantized);
@@ -250,6 +297,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     progress.advance(1, note_of(layers.back()));
   }
 
+  if (!first) return nullptr;
   export_tensors(effective, checkpoint, config, work);
   export_config(effective, checkpoint, layers);
   const Verified verified = verify_written(options, config, *ends, device, streams);

@@ -5,6 +5,7 @@
 #include "calib/device.h"
 #include "calib/layer_pipeline.h"
 #include "calib/options.h"
+#include "calib/processes.h"
 
 namespace paro::calib {
 
@@ -16,6 +17,11 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device);
 /// losses, the verification of the written checkpoint, seconds. Throws Error, or Cancelled when the cancel flag was
 /// set.
 Json quantize(const QuantizeOptions& options, Device& device);
+/// The same with other processes, each on a device of its own and with a share of the windows; the report and the
+/// checkpoint are process 0's, the others return null. The result is that of one process but for the order in which
+/// sums are taken; the report's errors of the streams are those of process 0's windows. Error{kUsage} for fewer windows
+/// than processes, and for what only one process does (AWQ).
+Json quantize(const QuantizeOptions& options, Device& device, Processes& processes);
 /// On the CPU.
 Json quantize(const QuantizeOptions& options);
 

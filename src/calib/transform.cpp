@@ -24,6 +24,8 @@ namespace {
 // Second moments of so many tokens decide nothing that more would change (docs/benchmarks.md).
 constexpr int64_t kMomentTokens = 4096;
 constexpr int64_t kCheckedTokens = 64;
+constexpr const char* kRotationsFile = "rotations.safetensors";
+constexpr const char* kReportFile = "transform.json";
 // What remains is f32 rounding, that of embedding and head to F16, and that of other values in an F16 cache.
 constexpr double kMaxOrthogonalityError = 1e-9;
 constexpr double kMaxMergeDivergence = 1e-3;
@@ -107,14 +109,14 @@ std::vector<TensorToWrite> tensors_of(const MergedRotations& rotations) {
 
 /// The report is written last: with it, the learning is finished.
 void save(const WorkFolder& work, const Learned& learned) {
-  write_safetensors(work.file("rotations.safetensors"), tensors_of(learned.rotations));
-  write_file(work.file("transform.json"), dump_json(learned.report, 2));
+  write_safetensors(work.file(kRotationsFile), tensors_of(learned.rotations));
+  write_file(work.file(kReportFile), dump_json(learned.report, 2));
 }
 
 std::optional<Learned> load_saved(const WorkFolder& work, const ModelConfig& config, const MergePlan& plan,
                                   ThreadPool& pool) {
-  if (!std::filesystem::exists(work.file("transform.json"))) return std::nullopt;
-  const auto file = SafetensorsFile::open(work.file("rotations.safetensors"));
+  if (!std::filesystem::exists(work.file(kReportFile))) return std::nullopt;
+  const auto file = SafetensorsFile::open(work.file(kRotationsFile));
   const auto matrix = [&](const std::string& name, int64_t n) {
     const TensorInfo& info = file->require(name, {n, n});
     if (info.dtype != DType::kF64)
@@ -123,11 +125,11 @@ std::optional<Learned> load_saved(const WorkFolder& work, const ModelConfig& con
     std::memcpy(result.data.data(), file->load(name).view.data, result.data.size() * sizeof(double));
     if (const double error = orthogonality_error(result, pool); !(error < kMaxOrthogonalityError))
       fail_input("{}: tensor \"{}\": expected an orthogonal matrix, found one off by {}; remove {} to learn it again",
-                 file->place(name), name, error, work.file("transform.json").string());
+                 file->place(name), name, error, work.file(kReportFile).string());
     return result;
   };
   Learned learned;
-  learned.report = read_json(work.file("transform.json"));
+  learned.report = read_json(work.file(kReportFile));
   if (plan.residual) learned.rotations.residual = matrix("residual", config.dim);
   for (int64_t layer = 0; plan.values && layer < config.layers; ++layer) {
     learned.rotations.values.emplace_back();
@@ -189,6 +191,8 @@ std::vector<bool> online_sets(Transform transform, const MergePlan& plan, const 
 int64_t transform_windows(int64_t windows, int64_t seq_len) {
   return std::min(windows, (kMomentTokens + seq_len - 1) / seq_len);
 }
+
+std::vector<std::string> transform_files() { return {kRotationsFile, kReportFile}; }
 
 TransformedModel apply_transform(const QuantizeOptions& options, const SourceModel& source,
                                  const std::vector<int32_t>& ids, int64_t seq_len,

@@ -26,6 +26,9 @@ struct TransformedModel {
   Json report;               // null for Transform::kOnline
 };
 
+/// What apply_transform leaves in a work folder: WorkFolder::file.
+std::vector<std::string> transform_files();
+
 /// Learns the rotations of options.transform on `ids` (windows of `seq_len` tokens; a part of them is enough), or reads
 /// those that an earlier run left in `work`, and merges them. The merged model's logits are compared with the source's
 /// before it is handed out: Error{kDefect} when they differ. Where a model's layers do not allow a merge, a warning

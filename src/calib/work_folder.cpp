@@ -1,6 +1,8 @@
 #include "calib/work_folder.h"
 
 #include <cstring>
+#include <span>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -9,6 +11,8 @@
 
 namespace paro::calib {
 namespace {
+
+constexpr int64_t kMostFileBytes = int64_t{1} << 40;
 
 Json report_of(const QuantizedLayer& layer) {
   Json sets = Json::array();
@@ -60,6 +64,32 @@ WorkFolder::WorkFolder(const std::filesystem::path& output, const Json& settings
   write_file(settings_file, dump_json(settings, 2));
 }
 
+void WorkFolder::share(Processes& processes, const std::vector<std::string>& names) const {
+  if (processes.size() == 1) return;
+  const bool first = processes.rank() == 0;
+  for (const std::string& name : names) {
+    std::vector<std::byte> there = {std::byte{first && std::filesystem::exists(file(name))}};
+    processes.broadcast(there);
+    if (there[0] == std::byte{0}) {
+      std::filesystem::remove(file(name));
+      continue;
+    }
+    std::string text;
+    if (first) text = read_file(file(name), kMostFileBytes);
+    const auto whole = std::as_bytes(std::span(text));
+    std::vector<std::byte> sent(whole.begin(), whole.end());
+    processes.broadcast(sent);
+    if (!first) write_file(file(name), {reinterpret_cast<const char*>(sent.data()), sent.size()});
+  }
+}
+
+std::vector<std::string> WorkFolder::calibration_files() { return {"calibration.json", "ids.i32"}; }
+
+std::vector<std::string> WorkFolder::layer_files(int64_t index) {
+  const std::string name = fmt::format("layer-{:05}", index);
+  return {name + ".safetensors", name + ".json"};
+}
+
 std::optional<CalibrationDraw> WorkFolder::load_calibration(const CalibrationAmount& amount) const {
   const std::filesystem::path file = folder_ / "ids.i32";
   if (!std::filesystem::exists(file)) return std::nullopt;
@@ -86,7 +116,7 @@ void WorkFolder::save_calibration(const CalibrationDraw& draw) const {
 }
 
 std::filesystem::path WorkFolder::layer_file(int64_t index) const {
-  return folder_ / fmt::format("layer-{:05}.safetensors", index);
+  return file(layer_files(index).front());
 }
 
 bool WorkFolder::has_layer(int64_t index) const {

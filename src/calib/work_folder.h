@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "calib/layer_pipeline.h"
+#include "calib/processes.h"
 #include "quant/method.h"
 
 namespace paro::calib {
@@ -22,8 +24,15 @@ class WorkFolder {
   WorkFolder(const std::filesystem::path& output, const Json& settings, bool resume,
              const QuantizationConfig& quantization);
 
+  /// Process 0's files of these names (see file()) in the folders of all processes; what it lacks, none has afterwards.
+  void share(Processes& processes, const std::vector<std::string>& names) const;
+
   std::optional<CalibrationDraw> load_calibration(const CalibrationAmount& amount) const;
   void save_calibration(const CalibrationDraw& draw) const;
+
+  /// The names of what save_calibration and save_layer write.
+  static std::vector<std::string> calibration_files();
+  static std::vector<std::string> layer_files(int64_t index);
 
   /// A file of this name beside the layers.
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }

@@ -1,12 +1,16 @@
 #include "cli/device.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "calib/cpu_device.h"
 #ifdef PARO_CUDA
 #include "calib/cuda/cuda_device.h"
+#endif
+#ifdef PARO_MPI
+#include "calib/mpi/mpi_processes.h"
 #endif
 
 namespace paro::cli {
@@ -35,11 +39,27 @@ void check_device(const std::string& device, const Command& command) {
     fail_limit("--device {}: `paro {}` runs on the CPU only; use --device cpu", device, command.name);
 }
 
-std::unique_ptr<calib::Device> make_device(const CommonFlags& common) {
+std::unique_ptr<calib::Processes> make_processes() {
+  // What launchers tell the processes they start: Open MPI, and those that speak PMI (MPICH, Slurm's srun).
+  const auto started = [](const char* variable) {
+    const char* size = std::getenv(variable);
+    return size != nullptr && std::atoi(size) > 1;
+  };
+  if (!started("OMPI_COMM_WORLD_SIZE") && !started("PMI_SIZE")) return std::make_unique<calib::OneProcess>();
+#ifdef PARO_MPI
+  return calib::make_mpi_processes();
+#else
+  fail_limit("started as one of several processes, but this build of paro has no MPI (configure it with -DPARO_MPI=ON)");
+#endif
+}
+
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common, [[maybe_unused]] int local_rank) {
 #ifdef PARO_CUDA
   const bool cuda = common.device == "auto" ? cuda_devices() > 0 : common.device != "cpu";
   if (cuda) {
-    auto device = calib::make_cuda_device(std::max(cuda_index(common.device), 0), calib::cuda_device_options());
+    const bool named = common.device.find(':') != std::string::npos;
+    const int index = named ? cuda_index(common.device) : local_rank % std::max(cuda_devices(), 1);
+    auto device = calib::make_cuda_device(index, calib::cuda_device_options());
     log_info("device: {}", device->fingerprint()["device"].get<std::string>());
     return device;
   }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/device.h"
@@ -106,10 +107,14 @@ int run(const Flags& flags, CommonFlags common) {
   if (const auto folder = std::filesystem::path(flags.report).parent_path();
       !folder.empty() && !std::filesystem::is_directory(folder))
     fail_input("--report {}: there is no folder {}", flags.report, folder.string());
+  const auto processes = make_processes();
+  const bool first = processes->rank() == 0;
+  if (!first) set_log_level(LogLevel::kError);
   options.calibration = calib::resolve_mixes(options.calibration, options.hub);
   try {
-    const auto device = make_device(common);
-    const Json report = calib::quantize(options, *device);
+    const auto device = make_device(common, processes->local_rank());
+    const Json report = calib::quantize(options, *device, *processes);
+    if (!first) return 0;
     if (!flags.report.empty()) write_file(flags.report, dump_json(report, 2));
     if (flags.json)
       write_json(report);
@@ -129,7 +134,8 @@ Command quantize_command() {
       "paro quantize MODEL -o DIR --group-size 128 --calibration text.txt\n"
       "paro quantize MODEL -o DIR --method awq --calibration text.txt     # for transformers, vLLM and others\n"
       "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text\n"
-      "paro quantize MODEL -o DIR --device cuda                        # on an NVIDIA GPU",
+      "paro quantize MODEL -o DIR --device cuda                        # on an NVIDIA GPU\n"
+      "mpirun -np 4 paro quantize MODEL -o DIR ...                     # processes share the work (built with MPI)",
       [](CLI::App& app, const CommonFlags& common) {
         const auto flags = std::make_shared<Flags>();
         calib::QuantizeOptions& o = flags->options;

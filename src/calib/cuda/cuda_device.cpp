@@ -98,6 +98,19 @@ class CudaDevice : public Device {
     w->values = made->weight.widened(context_);
     return w;
   }
+  std::unique_ptr<WeightMatrix> part_of(const WeightMatrix& w, const WeightPart& part) override {
+    auto result = std::make_unique<CudaMatrix>();
+    result->out = part.end_row - part.first_row;
+    result->in = part.end_column - part.first_column;
+    result->values = DeviceArray<float>(context_, result->out * result->in);
+    cuda_check(cudaMemcpy2DAsync(result->values.data(), static_cast<size_t>(result->in) * sizeof(float),
+                                 on_device(w).values.data() + part.first_row * w.in + part.first_column,
+                                 static_cast<size_t>(w.in) * sizeof(float),
+                                 static_cast<size_t>(result->in) * sizeof(float), static_cast<size_t>(result->out),
+                                 cudaMemcpyDeviceToDevice, context_.stream()),
+               "copying a part of a weight");
+    return result;
+  }
   std::vector<float> channel_magnitudes(const WeightMatrix& w) override {
     return largest_of_channels(to_host(on_device(w).values.data(), w.out * w.in), w.in);
   }

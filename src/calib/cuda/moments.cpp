@@ -97,6 +97,18 @@ class Factorisation {
 
 }  // namespace
 
+void CudaSums::combine(const std::function<void(std::span<double>)>& add_up) {
+  for (DeviceArray<double>* sums : {&gram_, &cross_}) {
+    std::vector<double> host(static_cast<size_t>(sums->size()));
+    if (!host.empty()) sums->to_host(host.data());
+    add_up(host);
+    if (!host.empty()) sums->from_host(host.data());
+  }
+  auto rows = static_cast<double>(rows_);
+  add_up({&rows, 1});
+  rows_ = static_cast<int64_t>(rows);
+}
+
 CudaSums::CudaSums(const CudaContext& device, int64_t width, int64_t cross, CudaProducts kind)
     : context_(device), products_(kind), gram_(device, width * width) {
   in = width;

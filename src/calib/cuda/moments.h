@@ -19,6 +19,7 @@ struct CudaMoment : SecondMoment {
 struct CudaSums : MomentSums {
   CudaSums(const CudaContext& device, int64_t width, int64_t cross, CudaProducts kind);
   void add(const float* x, const float* y, int64_t rows) override;
+  void combine(const std::function<void(std::span<double>)>& add_up) override;
   /// E[y x^T], [cross_rows, in]. Error{kInput} naming `where` when a sum is not finite.
   DeviceArray<double> cross_moment(const std::string& where) const;
   std::unique_ptr<CudaMoment> second_moment(const std::string& where) const;

@@ -27,6 +27,14 @@ void Statistics::add(const float* x, const float* y, int64_t rows) {
   rows_ += rows;
 }
 
+void Statistics::combine(const std::function<void(std::span<double>)>& add_up) {
+  add_up(gram_);
+  add_up(cross_);
+  auto rows = static_cast<double>(rows_);
+  add_up({&rows, 1});
+  rows_ = static_cast<int64_t>(rows);
+}
+
 SquareMatrix Statistics::second_moment(const std::string& where) const {
   PARO_CHECK(rows_ > 0);
   require_finite(gram_, where);

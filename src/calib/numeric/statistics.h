@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,9 @@ class Statistics {
   /// Adds a batch: x [rows, in], y [rows, cross_rows] (nullptr when there is none). Products in f32 over one batch,
   /// totals in f64: the order of batches, not their number, is all that the last bits depend on.
   void add(const float* x, const float* y, int64_t rows);
+
+  /// The sums and the number of rows, an array after the other, through `add_up`, which may change the values.
+  void combine(const std::function<void(std::span<double>)>& add_up);
 
   int64_t in() const { return in_; }
   int64_t cross_rows() const { return cross_rows_; }
