@@ -23,11 +23,14 @@ QuantizationConfig QuantizeOptions::quantization() const {
   return {.method = format, .bits = bits, .group_size = group_size, .rotations = rotations, .act_order = act_order};
 }
 
+const char* method_name(Method method) {
+  const char* const names[] = {"paroquant", "gptq", "rtn", "awq"};
+  return names[static_cast<int>(method)];
+}
+
 Json QuantizeOptions::settings() const {
-  const char* const methods[] = {"paroquant", "gptq", "rtn", "awq"};
   const char* const corrections[] = {"full", "target", "off"};
-  Json result = {
-      {"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
+  Json result = {{"method", method_name(method)}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
   result["clip"] = clip;

@@ -21,6 +21,8 @@ enum class Method {
   kRtn,        // round to nearest; no calibration
   kAwq,        // scales that are moved into what comes before, then rounding to nearest with a clipping search
 };
+/// As --method has it.
+const char* method_name(Method method);
 
 /// Where inputs are rotated.
 enum class Transform {

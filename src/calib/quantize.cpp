@@ -192,9 +192,6 @@ std::vector<int32_t> fitted_ids(const CalibrationDraw& draw, int64_t seq_len) {
 void take_share(CalibrationDraw& draw, int64_t seq_len, const Processes& processes) {
   const int64_t held_out = draw.held_out;
   const int64_t fitted = std::ssize(draw.ids) / seq_len - held_out;
-  if (fitted < processes.size())
-    fail_usage("{} processes: expected at least as many windows of calibration text (--samples), found {}",
-               processes.size(), fitted);
   std::vector<int32_t> mine;
   const auto take = [&](Share share, int64_t first_window) {
     const auto begin = draw.ids.begin() + first_window * seq_len;
@@ -221,8 +218,8 @@ Json quantize(const QuantizeOptions& options, Device& device) {
 
 Json quantize(const QuantizeOptions& options, Device& own_device, Processes& processes) {
   options.check();
-  if (processes.size() > 1 && options.method == Method::kAwq)
-    fail_usage("--method awq: runs in one process, found {}", processes.size());
+  if (processes.size() > 1 && (options.method == Method::kAwq || options.method == Method::kRtn))
+    fail_usage("--method {}: runs in one process, found {}", method_name(options.method), processes.size());
   SharedDevice shared(own_device, processes);
   Device& device = processes.size() > 1 ? static_cast<Device&>(shared) : own_device;
   const bool first = processes.rank() == 0;
@@ -233,6 +230,9 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   const CalibrationAmount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
   check_shapes(options, source, device.factory(), skipped);
+  if (amount.samples < processes.size())
+    fail_usage("{} processes: expected at least as many windows of calibration text (--samples), found {}",
+               processes.size(), amount.samples);
   // What other processes need of process 0's folder is sent to folders of their own.
   std::optional<ScratchFolder> scratch;
   if (!first) scratch.emplace();

@@ -2,58 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <barrier>
-#include <functional>
-#include <thread>
-
 #include "calib/cpu_device.h"
 #include "calib/numeric/random.h"
+#include "calib/thread_processes.h"
 #include "quant/dense/dense_linear.h"
 
 namespace paro::calib {
 namespace {
-
-/// Threads in the place of processes.
-class ThreadProcesses : public Processes {
- public:
-  struct Room {
-    explicit Room(int size) : barrier(size), doubles(static_cast<size_t>(size)), bytes(static_cast<size_t>(size)) {}
-    std::barrier<> barrier;
-    std::vector<std::vector<double>> doubles;
-    std::vector<std::vector<std::byte>> bytes;
-  };
-  ThreadProcesses(Room& room, int rank) : room_(room), rank_(rank) {}
-  int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(room_.bytes.size()); }
-  int local_rank() const override { return rank_; }
-  void sum(std::span<double> values) override {
-    room_.doubles[static_cast<size_t>(rank_)].assign(values.begin(), values.end());
-    room_.barrier.arrive_and_wait();
-    for (size_t i = 0; i < values.size(); ++i) {
-      values[i] = 0.0;
-      for (const auto& of_one : room_.doubles) values[i] += of_one.at(i);
-    }
-    room_.barrier.arrive_and_wait();
-  }
-  void broadcast(std::vector<std::byte>& bytes) override {
-    if (rank_ == 0) room_.bytes[0] = bytes;
-    room_.barrier.arrive_and_wait();
-    bytes = room_.bytes[0];
-    room_.barrier.arrive_and_wait();
-  }
-  std::vector<std::byte> gather(std::span<const std::byte> part) override {
-    room_.bytes[static_cast<size_t>(rank_)].assign(part.begin(), part.end());
-    room_.barrier.arrive_and_wait();
-    std::vector<std::byte> all;
-    for (const auto& of_one : room_.bytes) all.insert(all.end(), of_one.begin(), of_one.end());
-    room_.barrier.arrive_and_wait();
-    return all;
-  }
-
- private:
-  Room& room_;
-  int rank_;
-};
 
 constexpr int64_t kIn = 256, kOut = 44, kTokens = 300;
 
@@ -80,7 +35,6 @@ Result quantize_set(Device& device, int64_t begin, int64_t end) {
   std::vector<uint16_t> half;
   for (const float v : values(kOut * kIn, 3)) half.push_back(f32_to_f16(v));
   const auto linear = make_dense_linear(std::move(half), kOut, kIn, {});
-  Linear named;
   Result result;
   const auto h = device.second_moment(*sums, "x");
   result.diagonal = h->diagonal;
@@ -109,18 +63,13 @@ TEST(SharedDevice, ProcessesTogetherDoWhatOneDoesAlone) {
   const auto alone = make_cpu_device(1);
   const Result expected = quantize_set(*alone, 0, kTokens);
   for (const int size : {2, 3, 7}) {
-    ThreadProcesses::Room room(size);
     std::vector<Result> found(static_cast<size_t>(size));
-    std::vector<std::thread> threads;
-    for (int rank = 0; rank < size; ++rank)
-      threads.emplace_back([&, rank] {
-        ThreadProcesses processes(room, rank);
-        const auto device = make_cpu_device(1);
-        SharedDevice shared(*device, processes);
-        const Share tokens = share_of(kTokens, rank, size);
-        found[static_cast<size_t>(rank)] = quantize_set(shared, tokens.begin, tokens.end);
-      });
-    for (std::thread& thread : threads) thread.join();
+    run_processes(size, [&](Processes& processes) {
+      const auto device = make_cpu_device(1);
+      SharedDevice shared(*device, processes);
+      const Share tokens = share_of(kTokens, processes.rank(), size);
+      found[static_cast<size_t>(processes.rank())] = quantize_set(shared, tokens.begin, tokens.end);
+    });
     for (const Result& result : found) {
       // Products over a batch are in f32: the batches differ.
       for (size_t i = 0; i < expected.diagonal.size(); ++i)

@@ -27,8 +27,7 @@ class MpiProcesses : public Processes {
   MpiProcesses() : exceptions_(std::uncaught_exceptions()) {
     int provided = 0;
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "starting");
-    if (provided < MPI_THREAD_FUNNELED)
-      fail_limit("MPI: expected a library that allows threads (MPI_THREAD_FUNNELED)");
+    if (provided < MPI_THREAD_FUNNELED) fail_limit("MPI: expected a library that allows threads (MPI_THREAD_FUNNELED)");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
