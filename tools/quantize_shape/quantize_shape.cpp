@@ -69,7 +69,8 @@ int run(const std::vector<std::string>& arguments) {
   device.wait();
   std::printf("%s, %s tokens %lld, group %lld: start %.2f s\n", shape.c_str(), device.fingerprint().dump().c_str(),
               static_cast<long long>(streams.rows()), static_cast<long long>(options.group_size), seconds());
-  LayerPipeline pipeline(options, config, *source, *ends->rope, device, streams);
+  LayerPipeline pipeline(options, config, *source, *ends->rope, device, streams,
+                         std::vector<bool>(4, true));  // every set's input is rotated online
   const double work = operations(config, static_cast<double>(streams.rows()), static_cast<double>(options.seq_len));
   for (int64_t layer = 0; layer < layers; ++layer) {
     const double before = seconds();

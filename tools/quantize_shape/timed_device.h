@@ -44,8 +44,10 @@ class TimedDevice : public Device {
                double damping, const std::string& where) override {
     timed("correct", [&] { inner_.correct(weights, inner(sums), cross, h, damping, where); });
   }
-  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options) override {
-    return timed("nearest loss", [&] { return inner_.nearest_loss(w, h, options); });
+  std::vector<float> channel_magnitudes(const WeightMatrix& w) override { return inner_.channel_magnitudes(w); }
+  double nearest_loss(const WeightMatrix& w, const SecondMoment& h, const RoundOptions& options,
+                      const std::vector<float>& scale) override {
+    return timed("nearest loss", [&] { return inner_.nearest_loss(w, h, options, scale); });
   }
   FitResult fit(const SharedFit& problem, const PairRounds& pairs, const FitOptions& options) override {
     return timed("fit", [&] { return inner_.fit(problem, pairs, options); });
@@ -57,6 +59,8 @@ class TimedDevice : public Device {
                 const RoundOptions& options) override {
     return timed("round", [&] { return inner_.round(w, rotation, h, options); });
   }
+  const HostMatrices* host_matrices() const override { return inner_.host_matrices(); }
+  bool has_baselines() const override { return inner_.has_baselines(); }
   double measure_rate() override { return inner_.measure_rate(); }
   Json fingerprint() const override { return inner_.fingerprint(); }
 
