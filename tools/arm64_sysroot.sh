@@ -5,7 +5,7 @@
 set -euo pipefail
 root=$(realpath -m "${1:?usage: tools/arm64_sysroot.sh FOLDER}")
 packages=(libc6-dev libstdc++-12-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev
-  libssl-dev libfmt-dev libopenblas-dev libgtest-dev libgmock-dev)
+  libssl-dev libfmt-dev libopenblas-dev zlib1g-dev libzstd-dev libgtest-dev libgmock-dev)
 [ "$(cat "$root/complete" 2> /dev/null)" = "${packages[*]}" ] && exit 0
 
 # A package list and an empty record of installed packages of its own, so that apt resolves what arm64 needs.

@@ -11,7 +11,7 @@ namespace paro::calib {
 namespace {
 
 // Losses that only the report needs are estimated from so many outputs: an exact one costs a product of all with H.
-constexpr int64_t kSampledRows = 128;
+constexpr int64_t kSampledRows = 64;
 
 int64_t sampled_rows(const WeightMatrix& w) { return std::min(w.out, kSampledRows); }
 
