@@ -115,9 +115,7 @@ void WorkFolder::save_calibration(const CalibrationDraw& draw) const {
   write_file(folder_ / "ids.i32", {reinterpret_cast<const char*>(draw.ids.data()), draw.ids.size() * sizeof(int32_t)});
 }
 
-std::filesystem::path WorkFolder::layer_file(int64_t index) const {
-  return file(layer_files(index).front());
-}
+std::filesystem::path WorkFolder::layer_file(int64_t index) const { return file(layer_files(index).front()); }
 
 bool WorkFolder::has_layer(int64_t index) const {
   // The report is written after the tensors: it marks the layer as finished.

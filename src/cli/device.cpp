@@ -49,7 +49,8 @@ std::unique_ptr<calib::Processes> make_processes() {
 #ifdef PARO_MPI
   return calib::make_mpi_processes();
 #else
-  fail_limit("started as one of several processes, but this build of paro has no MPI (configure it with -DPARO_MPI=ON)");
+  fail_limit(
+      "started as one of several processes, but this build of paro has no MPI (configure it with -DPARO_MPI=ON)");
 #endif
 }
 

@@ -103,12 +103,12 @@ class CudaDevice : public Device {
     result->out = part.end_row - part.first_row;
     result->in = part.end_column - part.first_column;
     result->values = DeviceArray<float>(context_, result->out * result->in);
-    cuda_check(cudaMemcpy2DAsync(result->values.data(), static_cast<size_t>(result->in) * sizeof(float),
-                                 on_device(w).values.data() + part.first_row * w.in + part.first_column,
-                                 static_cast<size_t>(w.in) * sizeof(float),
-                                 static_cast<size_t>(result->in) * sizeof(float), static_cast<size_t>(result->out),
-                                 cudaMemcpyDeviceToDevice, context_.stream()),
-               "copying a part of a weight");
+    cuda_check(
+        cudaMemcpy2DAsync(result->values.data(), static_cast<size_t>(result->in) * sizeof(float),
+                          on_device(w).values.data() + part.first_row * w.in + part.first_column,
+                          static_cast<size_t>(w.in) * sizeof(float), static_cast<size_t>(result->in) * sizeof(float),
+                          static_cast<size_t>(result->out), cudaMemcpyDeviceToDevice, context_.stream()),
+        "copying a part of a weight");
     return result;
   }
   std::vector<float> channel_magnitudes(const WeightMatrix& w) override {
