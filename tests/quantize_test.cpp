@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "calib/awq.h"
 #include "calib/cpu_device.h"
+#include "calib/mapped_values.h"
 #include "calib/numeric/random.h"
 #include "calib/self_text.h"
 #include "io/checkpoint.h"
@@ -210,6 +211,35 @@ TEST_F(Quantize, MergedRotationsAreWrittenAsAwqAndGptq) {
     o.output = folder_ / "hybrid";
     expect_error(o, ErrorKind::kUsage, {format, "--transform merged"});
   }
+}
+
+TEST_F(Quantize, HiddenStatesInAFileChangeNothing) {
+  quantize(options("memory"));
+  QuantizeOptions o = options("file");
+  o.state_memory = 0.0;
+  quantize(o);
+  EXPECT_EQ(bytes("file/model.safetensors"), bytes("memory/model.safetensors"));
+}
+
+TEST(MapValues, ZerosThatKeepWhatIsWrittenAndErrorsThatNameTheFolder) {
+  const TemporaryFolder folder;
+  const Values values = map_values(100000, folder / "");
+  for (int64_t i = 0; i < 100000; i += 999) {
+    ASSERT_EQ(values.get()[i], 0.0f);
+    values.get()[i] = static_cast<float>(i);
+  }
+  for (int64_t i = 0; i < 100000; i += 999) ASSERT_EQ(values.get()[i], static_cast<float>(i));
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "")) << "it has no name";
+  const auto message = [](int64_t count, const std::filesystem::path& where) -> std::string {
+    try {
+      map_values(count, where);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(no error)";
+  };
+  EXPECT_THAT(message(10, folder / "none"), testing::HasSubstr("none: cannot make a file"));
+  EXPECT_THAT(message(int64_t{1} << 58, folder / ""), testing::HasSubstr("bytes for hidden states"));
 }
 
 // Fewer bits: the checkpoint opens and is the quantizer's own stream; each bit brings the model closer.

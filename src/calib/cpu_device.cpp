@@ -7,6 +7,7 @@
 #include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "calib/dense_weights.h"
+#include "calib/mapped_values.h"
 #include "calib/numeric/arrange.h"
 #include "calib/numeric/correction.h"
 #include "calib/numeric/rotate.h"
@@ -70,9 +71,10 @@ class CpuDevice : public Device, public HostMatrices {
     return {std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count)).release(),
             [](float* data) { delete[] data; }};
   }
-  bool can_keep(int64_t bytes) const override {
-    return bytes < static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE) / 3;
+  Values allocate_states(int64_t count, int64_t all_bytes, const StateSpill& spill) override {
+    return all_bytes > spill.bytes ? map_values(count, spill.folder) : allocate(count);
   }
+  bool can_keep(int64_t bytes) const override { return bytes < physical_memory_bytes() / 3; }
   void copy(const float* from, int64_t count, float* to) override {
     pool_.parallel_for(count, kCopiedValues,
                        [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +25,12 @@ namespace paro::calib {
 
 /// f32 values in the device's memory; not for the host to read unless the device is the CPU's.
 using Values = std::unique_ptr<float[], std::function<void(float*)>>;
+
+/// Hidden states of more than `bytes` in all go to a file in `folder` where a device can do that.
+struct StateSpill {
+  int64_t bytes = std::numeric_limits<int64_t>::max();
+  std::filesystem::path folder;
+};
 
 /// A weight [out, in] in f32 on its way to codes, in the device's memory.
 class WeightMatrix {
@@ -100,6 +108,11 @@ class Device {
   // Memory.
   /// Uninitialised. Throws std::bad_alloc when there is not enough.
   virtual Values allocate(int64_t count) = 0;
+  /// The same for hidden states that come to `all_bytes` together. Throws Error{kLimit} when the disk is full.
+  virtual Values allocate_states(int64_t count, [[maybe_unused]] int64_t all_bytes,
+                                 [[maybe_unused]] const StateSpill& spill) {
+    return allocate(count);
+  }
   /// Whether `bytes` may be kept beside what the steps need.
   virtual bool can_keep(int64_t bytes) const = 0;
   virtual void copy(const float* from, int64_t count, float* to) = 0;

@@ -59,12 +59,14 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const double quantized =
       weights * (static_cast<double>(options.bits) / 8.0 + 20.0 / 8.0 / static_cast<double>(options.group_size));
   const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings && !merged ? 1.0 : 2.0);
-  const double memory = std::max(hidden + kept + layer + moments, merged ? merged_fit_bytes(c) : 0.0);
+  const bool spills = device.host_matrices() != nullptr && hidden > static_cast<double>(options.state_bytes());
+  const double in_file = spills ? hidden : 0.0;
+  const double memory = std::max(hidden - in_file + kept + layer + moments, merged ? merged_fit_bytes(c) : 0.0);
   return {{"settings", options.settings()},
           {"tokens", static_cast<int64_t>(tokens)},
           {"seconds", seconds},
           {"memory_bytes", static_cast<int64_t>(memory)},
-          {"disk_bytes", static_cast<int64_t>(2.0 * quantized + embeddings)}};
+          {"disk_bytes", static_cast<int64_t>(2.0 * quantized + embeddings + in_file)}};
 }
 
 }  // namespace paro::calib

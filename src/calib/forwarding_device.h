@@ -18,6 +18,9 @@ class ForwardingDevice : public Device {
   }
   int64_t rows_of_step(const ModelConfig& config) const override { return inner_.rows_of_step(config); }
   Values allocate(int64_t count) override { return inner_.allocate(count); }
+  Values allocate_states(int64_t count, int64_t all_bytes, const StateSpill& spill) override {
+    return inner_.allocate_states(count, all_bytes, spill);
+  }
   bool can_keep(int64_t bytes) const override { return inner_.can_keep(bytes); }
   void copy(const float* from, int64_t count, float* to) override { inner_.copy(from, count, to); }
   std::vector<float> to_host(const float* from, int64_t count) override { return inner_.to_host(from, count); }

@@ -1,6 +1,7 @@
 #include "calib/options.h"
 
 #include "base/error.h"
+#include "calib/mapped_values.h"
 
 namespace paro::calib {
 
@@ -17,6 +18,11 @@ void QuantizeOptions::check() const {
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
     fail_usage("--act-order: expected --format gptq (no other says which input is where), found {}", format);
+}
+
+int64_t QuantizeOptions::state_bytes() const {
+  const double bytes = state_memory < 0.0 ? 0.5 * static_cast<double>(physical_memory_bytes()) : state_memory * 1e9;
+  return static_cast<int64_t>(bytes);
 }
 
 QuantizationConfig QuantizeOptions::quantization() const {

@@ -59,6 +59,7 @@ struct QuantizeOptions {
   bool act_order = false;            // GPTQ: inputs in the order of their energy; only --format gptq can say so
   bool clip = true;                  // search for smaller ranges (not rtn)
   std::string format = "paroquant";  // of the linears written, by quant_method (quant/method.h)
+  double state_memory = -1.0;        // GB of hidden states in memory, more go to a file; negative: half of the memory
   bool report = false;               // also take the measures that only the report shows; no byte depends on it
   bool resume = false;
   int threads = 0;  // 0: physical cores
@@ -73,6 +74,8 @@ struct QuantizeOptions {
   bool needs_baselines() const { return method == Method::kAwq || act_order; }
   /// The largest code.
   double levels() const { return static_cast<double>((int64_t{1} << bits) - 1); }
+  /// Of hidden states, that stay in memory.
+  int64_t state_bytes() const;
   /// Combinations that cannot be: Error{kUsage}.
   void check() const;
   /// "quantization_config" of the checkpoint written.

@@ -272,7 +272,8 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
                options.format);
   const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
   take_share(*draw, amount.seq_len, processes);
-  Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out);
+  Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out,
+                  {options.state_bytes(), work.file("")});
   streams.embed(*ends);
   LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
 

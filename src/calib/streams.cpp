@@ -7,17 +7,18 @@
 
 namespace paro::calib {
 Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device,
-                 int64_t held_out)
+                 int64_t held_out, const StateSpill& spill)
     : dim_(config.dim), seq_len_(seq_len), held_out_(held_out), ids_(std::move(ids)), device_(device) {
   PARO_CHECK(seq_len > 0 && rows() > 0 && rows() % seq_len == 0 && fitted() > 0);
   const int64_t elements = rows() * dim_;
+  const int64_t bytes = elements * static_cast<int64_t>(sizeof(float)) * (with_full ? 2 : 1);
   try {
-    quantized_ = device.allocate(elements);
-    if (with_full) full_ = device.allocate(elements);
+    quantized_ = device.allocate_states(elements, bytes, spill);
+    if (with_full) full_ = device.allocate_states(elements, bytes, spill);
   } catch (const std::bad_alloc&) {
     fail_limit(
         "cannot allocate {} bytes for the hidden states of {} tokens; use fewer --samples or a shorter --seq-len",
-        elements * static_cast<int64_t>(sizeof(float)) * (with_full ? 2 : 1), rows());
+        bytes, rows());
   }
   const int64_t together = std::min(rows() / seq_len, std::max<int64_t>(1, device.rows_of_step(config) / seq_len));
   for (int64_t i = 0; i < together; ++i) {

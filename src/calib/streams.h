@@ -15,10 +15,10 @@ namespace paro::calib {
 class Streams {
  public:
   /// `ids` [windows, seq_len]; the last `held_out` of the windows only go along: nothing is fitted to them.
-  /// `with_full`: also the full-precision stream. The states lie in the device's memory; throws Error{kLimit} when they
-  /// do not fit.
+  /// `with_full`: also the full-precision stream. The states lie in the device's memory, or where `spill` says; throws
+  /// Error{kLimit} when they do not fit.
   Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device,
-          int64_t held_out = 0);
+          int64_t held_out = 0, const StateSpill& spill = {});
 
   /// Both streams after the embedding.
   void embed(const Model& ends);

@@ -202,6 +202,10 @@ Command quantize_command() {
                "gptq and rtn, else paroquant")
             ->check(CLI::IsMember({"auto", "paroquant", "awq", "gptq"}))
             ->capture_default_str();
+        app.add_option("--state-memory", o.state_memory,
+                       "GB of hidden states to keep in memory; more go to a file in -o DIR (default: half of the "
+                       "memory; not on a GPU)")
+            ->check(CLI::Range(0.0, 1e6));
         app.add_flag("--resume", o.resume, "go on where an interrupted run stopped");
         app.add_flag("--dry-run", flags->dry_run, "print settings and the estimated time, memory and disk");
         app.add_option("--report", flags->report, "FILE for the report, JSON");
