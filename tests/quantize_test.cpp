@@ -212,11 +212,11 @@ TEST_F(Quantize, MergedRotationsAreWrittenAsAwqAndGptq) {
   }
 }
 
-// Fewer bits: the checkpoint opens and is the quantizer's own stream; each bit brings the model closer.
-TEST_F(Quantize, FewerBitsInBothFormatsThatHoldThem) {
+// Other bits: the checkpoint opens and is the quantizer's own stream; each bit brings the model closer.
+TEST_F(Quantize, OtherBitsInBothFormatsThatHoldThem) {
   for (const Method method : {Method::kParoQuant, Method::kGptq}) {
     double before = 1e9;
-    for (const int64_t bits : {2, 3, 4}) {
+    for (const int64_t bits : {2, 3, 4, 8}) {
       const std::string name = std::to_string(bits) + (method == Method::kGptq ? "gptq" : "paro");
       QuantizeOptions o = options(name, method);
       o.bits = bits;
@@ -235,8 +235,56 @@ TEST_F(Quantize, FewerBitsInBothFormatsThatHoldThem) {
   o.bits = 3;
   o.format = "awq";
   expect_error(o, ErrorKind::kUsage, {"--bits 3", "--format awq"});
-  o.bits = 8;
-  expect_error(o, ErrorKind::kUsage, {"--bits 8", "2, 3 or 4"});
+  o.bits = 5;
+  expect_error(o, ErrorKind::kUsage, {"--bits 5", "2, 3, 4 or 8"});
+}
+
+// Widths by name, in both formats: as configured, and closer to the teacher than all at 3 bits.
+TEST_F(Quantize, MixedBitsAreWrittenAndRead) {
+  for (const Method method : {Method::kParoQuant, Method::kGptq}) {
+    const std::string format = method == Method::kGptq ? "gptq" : "paroquant";
+    QuantizeOptions o = options("mixed-" + format, method);
+    o.format = format;
+    o.bits_for = {
+        {"q_proj", 2}, {"_proj$", 4}, {"k_proj", 8}, {"layers\\.0\\..*v_proj", 3}, {"1.self_attn.o_proj", 16}};
+    EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3) << format;
+    const Checkpoint written = open_checkpoint_folder(o.output);
+    const auto codes = [&](const char* name) {
+      const TensorInfo* info = written.weights->find(std::string("model.layers.") + name + ".qweight");
+      return info == nullptr ? 0 : info->stored_bytes;
+    };
+    const int64_t k = codes("0.self_attn.k_proj");
+    EXPECT_EQ(codes("0.self_attn.v_proj") * 8, k * 3);
+    EXPECT_EQ(codes("1.self_attn.v_proj") * 2, k);
+    EXPECT_EQ(codes("1.self_attn.o_proj"), 0);
+    const Json& config = written.config["quantization_config"];
+    EXPECT_EQ(config["bits"], 4);
+    if (format == "paroquant")
+      EXPECT_EQ(config["linear_bits"].dump(),
+                R"({"model.layers.0.self_attn.k_proj":8,"model.layers.0.self_attn.v_proj":3,)"
+                R"("model.layers.1.self_attn.k_proj":8,"model.layers.2.self_attn.k_proj":8})");
+    else
+      EXPECT_EQ(config["dynamic"]["+:^model\\.layers\\.0\\.self_attn\\.v_proj$"]["bits"], 3);
+    quantize([&] {
+      QuantizeOptions uniform = options("three-" + format, method);
+      uniform.format = format;
+      uniform.bits = 3;
+      return uniform;
+    }());
+    EXPECT_LT(divergence("mixed-" + format), divergence("three-" + format));
+  }
+  QuantizeOptions o = options("bad");
+  o.bits_for = {{"q_proj", 4}, {"c_attn", 8}};
+  expect_error(o, ErrorKind::kUsage,
+               {"--bits-for 'c_attn'", "none of the 21 linears", "model.layers.0.self_attn.q_proj"});
+  o.bits_for = {{"q_proj", 5}};
+  expect_error(o, ErrorKind::kUsage, {"--bits-for q_proj=5", "2, 3, 4, 8 or 16"});
+  o.bits_for = {{"(", 4}};
+  expect_error(o, ErrorKind::kUsage, {"--bits-for '('", "regular expression"});
+  o = options("bad", Method::kAwq);
+  o.format = "awq";
+  o.bits_for = {{"q_proj", 8}};
+  expect_error(o, ErrorKind::kUsage, {"--bits-for q_proj=8", "--format awq"});
 }
 
 TEST_F(Quantize, AwqIsCloserThanNearestAndScalesWithoutClippingAlready) {
@@ -402,6 +450,11 @@ void Quantize::expect_resumed(const std::string& prefix,
 
 TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
   expect_resumed("paro", [&](const std::string& name) { return options(name); });
+  expect_resumed("mixed", [&](const std::string& name) {
+    QuantizeOptions o = options(name);
+    o.bits_for = {{"down_proj", 8}, {"q_proj", 3}, {"v_proj", 16}};
+    return o;
+  });
   expect_resumed("awq", [&](const std::string& name) {
     QuantizeOptions o = options(name, Method::kAwq);
     o.format = "awq";

@@ -116,13 +116,31 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
   write_tokenizer_files(options.output, source);
 }
 
+QuantizationConfig written_quantization(const QuantizeOptions& options, const Json& layers) {
+  std::map<int64_t, int64_t> counts;
+  std::map<std::string, int64_t> bits;
+  for (const Json& layer : layers)
+    for (const Json& linear : layer["linears"]) {
+      const int64_t width = linear["bits"].get<int64_t>();
+      bits[linear["name"].get<std::string>()] = width;
+      counts[width] += 1;
+    }
+  QuantizationConfig quantization = options.quantization();
+  // Readers that know one width only are right about most of it: the most frequent one, of equals --bits.
+  for (const auto& [width, count] : counts)
+    if (count > counts[quantization.bits]) quantization.bits = width;
+  for (const auto& [name, width] : bits)
+    if (width != quantization.bits) quantization.linear_bits[name] = width;
+  return quantization;
+}
+
 void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers) {
   WrittenLinears linears;
   for (const Json& layer : layers) {
     for (const Json& linear : layer["linears"]) linears.quantized.push_back(linear["name"].get<std::string>());
     for (const Json& name : layer["kept"]) linears.kept.push_back(name.get<std::string>());
   }
-  const QuantizationConfig quantization = options.quantization();
+  const QuantizationConfig quantization = written_quantization(options, layers);
   Json config = source.config;
   config["quantization_config"] = require_format(quantization.method, "--format").describe(quantization, linears);
   if (options.format != "paroquant") {

@@ -25,6 +25,9 @@ struct ExportedFigures {
 /// Error{kInput} for values beyond F16, naming the tensor.
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
                     const WorkFolder& work);
+/// "quantization_config" of what the reports of the work folder say was written: the most frequent width, and the
+/// linears that have another.
+QuantizationConfig written_quantization(const QuantizeOptions& options, const Json& layers);
 /// config.json with its quantization_config: last, it makes the folder a checkpoint. `layers`: the reports of the work
 /// folder. For awq and gptq also says that all else is F16 (their readers believe it), for gptq quantize_config.json.
 void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers);

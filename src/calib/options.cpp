@@ -1,5 +1,7 @@
 #include "calib/options.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace paro::calib {
@@ -11,12 +13,24 @@ void QuantizeOptions::check() const {
         "--format {}: holds no rotations; expected --transform merged, --rotations 0 or a method without them "
         "(awq, gptq, rtn)",
         format);
-  if (bits < 2 || bits > 4) fail_usage("--bits {}: expected 2, 3 or 4", bits);
+  const auto is_width = [](int64_t b) { return b == 2 || b == 3 || b == 4 || b == 8; };
+  if (!is_width(bits)) fail_usage("--bits {}: expected 2, 3, 4 or 8", bits);
   if (format == "awq" && bits != 4) fail_usage("--bits {}: --format awq holds 4 bits only", bits);
+  for (const BitsRule& rule : bits_for) {
+    if (!is_width(rule.bits) && rule.bits != 16)
+      fail_usage("--bits-for {}={}: expected 2, 3, 4, 8 or 16", rule.pattern, rule.bits);
+    if (format == "awq" && rule.bits != 4 && rule.bits != 16)
+      fail_usage("--bits-for {}={}: --format awq holds 4 bits (or 16) only", rule.pattern, rule.bits);
+  }
   if (!act_order) return;
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
     fail_usage("--act-order: expected --format gptq (no other says which input is where), found {}", format);
+}
+
+bool QuantizeOptions::only_four_bits() const {
+  return bits == 4 && std::all_of(bits_for.begin(), bits_for.end(),
+                                  [](const BitsRule& rule) { return rule.bits == 4 || rule.bits == 16; });
 }
 
 QuantizationConfig QuantizeOptions::quantization() const {
@@ -28,6 +42,7 @@ Json QuantizeOptions::settings() const {
   const char* const corrections[] = {"full", "target", "off"};
   Json result = {
       {"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
+  for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
   result["clip"] = clip;

@@ -10,6 +10,8 @@
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/export.h"
+#include "calib/linear_bits.h"
+#include "calib/outline.h"
 #include "calib/self_text.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
@@ -48,24 +50,34 @@ Source open_source(const QuantizeOptions& options) {
   return source;
 }
 
+/// What the outputs of a linear of this width must be a multiple of: a row's zero points fill whole words of 32 bits,
+/// and 8 outputs lie together.
+int64_t outputs_multiple(int64_t bits) { return bits == 4 || bits == 8 ? 8 : bits == 3 ? 32 : 16; }
+
+std::vector<std::string> names_of(const std::vector<LinearOutline>& linears) {
+  std::vector<std::string> names;
+  for (const LinearOutline& linear : linears) names.push_back(linear.name);
+  return names;
+}
+
 /// Before anything is computed: every linear's width must be a multiple of the group, its height fill whole words.
 void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory,
-                  const SkipFilter& skipped) {
+                  const std::vector<LinearOutline>& linears, const LinearBits& bits) {
+  // The factory's own checks, of a layer like the others.
   const Rope rope(source.config.rope, source.config.head_dim, source.config.max_positions);
-  const auto layer = load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
-  for (const LinearSlot& slot : layer->linear_slots()) {
-    const Linear& linear = **slot.weight;
-    if (skipped(slot.name)) continue;
+  load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
+  for (const LinearOutline& linear : linears) {
+    if (bits.skipped(linear.name)) continue;
     if (linear.in % options.group_size != 0) {
       std::string fitting;
       for (int64_t group : {32, 64, 128})
         if (linear.in % group == 0) fitting += fmt::format("{}{}", fitting.empty() ? "" : ", ", group);
       fail_input("--group-size {}: does not divide the input width {} of \"{}\"; sizes that do: {}", options.group_size,
-                 linear.in, slot.name, fitting.empty() ? "none (use --skip)" : fitting);
+                 linear.in, linear.name, fitting.empty() ? "none (use --skip)" : fitting);
     }
-    const int64_t outputs = options.bits == 4 ? 8 : options.bits == 3 ? 32 : 16;
+    const int64_t outputs = outputs_multiple(bits(linear.name));
     if (linear.out % outputs != 0)
-      fail_input("\"{}\": expected a number of outputs that is a multiple of {}, found {}; use --skip", slot.name,
+      fail_input("\"{}\": expected a number of outputs that is a multiple of {}, found {}; use --skip", linear.name,
                  outputs, linear.out);
   }
 }
@@ -148,10 +160,13 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   if (options.needs_baselines() && !device.has_baselines())
     fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
-  const SkipFilter skipped(options.skip);
+  LinearBits bits(options);
+  const std::vector<LinearOutline> linears = outline_linears(source.config, *source.checkpoint.weights);
+  bits.check_rules(names_of(linears));
+  const auto skipped = [&](const std::string& name) { return bits.skipped(name); };
   const Amount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
-  check_shapes(options, source, device.factory(), skipped);
+  check_shapes(options, source, device.factory(), linears, bits);
   const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
   if (!ids) {
@@ -177,7 +192,8 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
   Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
   streams.embed(*ends);
-  LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
+  LayerPipeline pipeline(effective, bits, config, *checkpoint.weights, *ends->rope, device, streams,
+                         transformed.online);
 
   Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();

@@ -117,7 +117,7 @@ std::unique_ptr<CpuLinear> rounded_to_int4(const Linear& linear, ThreadPool& poo
     round_weight(*dense->weight, packed, pool);
     keep_packed(prepared, codes, meta, packed);
   }
-  auto rounded = make_paro4_linear({std::move(packed), identity_rotation(linear.in, kGroup), *dense->bias});
+  auto rounded = make_paro4_linear({std::move(packed), {}, identity_rotation(linear.in, kGroup), *dense->bias, {}});
   rounded->name = linear.name;
   return rounded;
 }
