@@ -63,6 +63,12 @@ void check_merge(const SourceModel& source, const SourceModel& merged, std::vect
                                                 source.checkpoint.name, kl, kMaxMergeDivergence));
 }
 
+/// Merged weights are computed whenever they are asked for, by the threads of `device`.
+struct WithDevice {
+  std::shared_ptr<Device> device;
+  MergedWeights weights;
+};
+
 struct Learned {
   MergedRotations rotations;
   Json report;
@@ -188,15 +194,16 @@ TransformedModel apply_transform(const QuantizeOptions& options, const SourceMod
   if (!plan.residual && !plan.values) return result;
 
   // Thousands of tokens and small matrices: the processor serves whatever device quantizes.
-  const auto device = make_cpu_device(options.threads);
+  const std::shared_ptr<Device> device = make_cpu_device(options.threads);
   ThreadPool& pool = thread_pool_of(device->ops());
   std::optional<Learned> learned = load_saved(work, source.config, plan, pool);
   if (!learned) {
     learned = learn(options, source, plan, ids, seq_len, skipped, work, *device);
     save(work, *learned);
   }
-  result.model.checkpoint.weights =
-      std::make_shared<MergedWeights>(source.checkpoint.weights, source.config, plan, learned->rotations, pool);
+  const auto kept = std::make_shared<WithDevice>(
+      WithDevice{device, MergedWeights(source.checkpoint.weights, source.config, plan, learned->rotations, pool)});
+  result.model.checkpoint.weights = std::shared_ptr<const WeightSource>(kept, &kept->weights);
   if (plan.residual) {
     result.model.config.tied_embeddings = false;
     result.model.checkpoint.config["tie_word_embeddings"] = false;
