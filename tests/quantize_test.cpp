@@ -287,6 +287,53 @@ TEST_F(Quantize, MixedBitsAreWrittenAndRead) {
   expect_error(o, ErrorKind::kUsage, {"--bits-for q_proj=8", "--format awq"});
 }
 
+// Embedding and head of 8 and 4 bits, tied and not: stored as asked for, run as stored, resumed to the same bytes.
+TEST_F(Quantize, EmbeddingsAndHeadsOfFewerBits) {
+  quantize(options("plain"));
+  const double plain = divergence("plain");
+  for (const bool tied : {true, false}) {
+    write_tiny_model(folder_ / "source", {.layers = 3, .tied_embeddings = tied});
+    for (const int64_t bits : {8, 4}) {
+      QuantizeOptions o = options(fmt::format("{}-{}", tied ? "tied" : "untied", bits));
+      o.head_bits = bits;
+      if (!tied) o.embedding_bits = 12 - bits;
+      EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3) << o.output;
+      const Checkpoint written = open_checkpoint_folder(o.output);
+      EXPECT_EQ(written.config["quantization_config"]["head_bits"], bits);
+      EXPECT_EQ(written.config["quantization_config"]["embedding_bits"], tied ? bits : 12 - bits);
+      for (const char* name : {"model.embed_tokens", "lm_head"}) {
+        const bool there = !tied || std::string(name) != "lm_head";
+        EXPECT_EQ(written.weights->has(std::string(name) + ".qweight"), there) << name;
+        EXPECT_FALSE(written.weights->has(std::string(name) + ".weight"));
+      }
+      if (tied && bits == 8) {
+        EXPECT_LT(divergence(o.output.filename().string()), 1.1 * plain);
+      }
+    }
+  }
+  // One width for both where one table serves both.
+  write_tiny_model(folder_ / "source", {.layers = 3});
+  QuantizeOptions o = options("bad");
+  o.head_bits = 4;
+  o.embedding_bits = 8;
+  expect_error(o, ErrorKind::kUsage, {"--embedding-bits 8 --head-bits 4", "tied"});
+  o.transform = Transform::kHybrid;
+  o.output = folder_ / "hybrid";
+  EXPECT_LT(quantize(o)["verify_kl"].get<double>(), 1e-3);
+  EXPECT_EQ(open_checkpoint_folder(o.output).weights->require("lm_head.qweight").dtype, DType::kU8);
+  o.head_bits = 5;
+  o.output = folder_ / "bad";
+  expect_error(o, ErrorKind::kUsage, {"--head-bits 5", "4, 8 or 16"});
+  o = options("bad", Method::kGptq);
+  o.format = "gptq";
+  o.head_bits = 8;
+  expect_error(o, ErrorKind::kUsage, {"--head-bits 8", "--format gptq", "--format paroquant"});
+  write_tiny_model(folder_ / "source", {.dim = 96, .layers = 1, .heads = 3, .kv_heads = 1});
+  o = options("bad");
+  o.embedding_bits = 4;
+  expect_error(o, ErrorKind::kInput, {"--embedding-bits 4", "multiple of 64, found 96"});
+}
+
 TEST_F(Quantize, AwqIsCloserThanNearestAndScalesWithoutClippingAlready) {
   write_tiny_model(folder_ / "source", {.layers = 3, .kv_heads = 1});
   quantize(options("rtn", Method::kRtn));
@@ -453,6 +500,13 @@ TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
   expect_resumed("mixed", [&](const std::string& name) {
     QuantizeOptions o = options(name);
     o.bits_for = {{"down_proj", 8}, {"q_proj", 3}, {"v_proj", 16}};
+    return o;
+  });
+  expect_resumed("ends", [&](const std::string& name) {
+    QuantizeOptions o = options(name);
+    o.transform = Transform::kHybrid;
+    o.embedding_bits = 8;
+    o.head_bits = 4;
     return o;
   });
   expect_resumed("awq", [&](const std::string& name) {

@@ -89,7 +89,7 @@ std::string loss_table(const Json& layers) {
 }  // namespace
 
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
-                    const WorkFolder& work) {
+                    const WorkFolder& work, const EndTables& ends) {
   std::vector<TensorToWrite> tensors;
   std::set<std::string> quantized;
   std::set<std::string> written;
@@ -102,6 +102,10 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
       tensors.push_back(copied(file, info));
       written.insert(info.name);
     }
+  }
+  for (const EndTables::Named& end : ends.tables()) {
+    quantized.insert(end.name);
+    for (TensorToWrite& tensor : row_table_tensors(end.name, end.table)) tensors.push_back(std::move(tensor));
   }
   for (const TensorInfo& info : source.weights->tensors()) {
     const size_t dot = info.name.rfind('.');
@@ -134,7 +138,7 @@ QuantizationConfig written_quantization(const QuantizeOptions& options, const Js
   return quantization;
 }
 
-void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers) {
+void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers, EndBits ends) {
   WrittenLinears linears;
   for (const Json& layer : layers) {
     for (const Json& linear : layer["linears"]) linears.quantized.push_back(linear["name"].get<std::string>());
@@ -143,6 +147,8 @@ void export_config(const QuantizeOptions& options, const Checkpoint& source, con
   const QuantizationConfig quantization = written_quantization(options, layers);
   Json config = source.config;
   config["quantization_config"] = require_format(quantization.method, "--format").describe(quantization, linears);
+  if (ends.embedding < 16) config["quantization_config"]["embedding_bits"] = ends.embedding;
+  if (ends.head < 16) config["quantization_config"]["head_bits"] = ends.head;
   if (options.format != "paroquant") {
     config.erase("dtype");
     config["torch_dtype"] = "float16";

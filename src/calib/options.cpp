@@ -22,6 +22,14 @@ void QuantizeOptions::check() const {
     if (format == "awq" && rule.bits != 4 && rule.bits != 16)
       fail_usage("--bits-for {}={}: --format awq holds 4 bits (or 16) only", rule.pattern, rule.bits);
   }
+  for (const auto& [flag, width] :
+       {std::pair("--embedding-bits", embedding_bits), std::pair("--head-bits", head_bits)}) {
+    if (!width || *width == 16) continue;
+    if (*width != 4 && *width != 8) fail_usage("{} {}: expected 4, 8 or 16", flag, *width);
+    if (format != "paroquant")
+      fail_usage("{} {}: --format {} keeps embeddings and head in 16 bits; expected --format paroquant", flag, *width,
+                 format);
+  }
   if (!act_order) return;
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
@@ -43,6 +51,8 @@ Json QuantizeOptions::settings() const {
   Json result = {
       {"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
+  if (embedding_bits) result["embedding_bits"] = *embedding_bits;
+  if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
   result["clip"] = clip;

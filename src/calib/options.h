@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,10 @@ struct QuantizeOptions {
   std::string model;
   std::filesystem::path output;
   Method method = Method::kParoQuant;
-  int64_t bits = 4;                // 2, 3, 4 or 8
-  std::vector<BitsRule> bits_for;  // later ones win
+  int64_t bits = 4;                       // 2, 3, 4 or 8
+  std::vector<BitsRule> bits_for;         // later ones win
+  std::optional<int64_t> embedding_bits;  // 4, 8 or 16; of tied embeddings one of the two counts for both
+  std::optional<int64_t> head_bits;
   int64_t group_size = 128;
   int64_t rotations = 8;  // rounds; 0: none
   PairKind pairs = PairKind::kRandom;

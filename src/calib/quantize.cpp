@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
+#include "calib/end_tables.h"
 #include "calib/export.h"
 #include "calib/linear_bits.h"
 #include "calib/outline.h"
@@ -166,6 +167,9 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   const auto skipped = [&](const std::string& name) { return bits.skipped(name); };
   const Amount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
+  ModelConfig untied = source.config;
+  untied.tied_embeddings = untied.tied_embeddings && options.transform == Transform::kOnline;
+  end_bits(options, untied);
   check_shapes(options, source, device.factory(), linears, bits);
   const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
@@ -189,9 +193,13 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   if (options.format != "paroquant" && effective.rotations > 0)
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
-  const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
+  EndTables tables(options, config, *checkpoint.weights);
+  auto ends = load_model_ends(config, tables.source(), device.factory());
   Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
-  streams.embed(*ends);
+  if (tables.empty())
+    streams.embed(*ends);
+  else
+    streams.embed(*ends, load_model_ends(config, *checkpoint.weights, device.factory()).get());
   LayerPipeline pipeline(effective, bits, config, *checkpoint.weights, *ends->rope, device, streams,
                          transformed.online);
 
@@ -209,9 +217,10 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     progress.advance(1, note_of(layers.back()));
   }
 
+  if (tables.round_head(*ends, streams, device)) ends = load_model_ends(config, tables.source(), device.factory());
   ExportedFigures figures;
-  export_tensors(effective, checkpoint, config, work);
-  export_config(effective, checkpoint, layers);
+  export_tensors(effective, checkpoint, config, work, tables);
+  export_config(effective, checkpoint, layers, tables.bits());
   const int64_t last = amount.samples - 1;
   const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
   const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);

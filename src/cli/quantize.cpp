@@ -160,6 +160,12 @@ Command quantize_command() {
                "REGEX=B (repeatable, later ones win): bits of the linears it is found in the names of: 2, 3, 4, "
                "8, or 16 to leave them as they are")
             ->allow_extra_args(false);
+        app.add_option("--embedding-bits", o.embedding_bits,
+                       "of the embeddings: 8 or 4 in an extension of the format, else 16 (the public format)")
+            ->check(CLI::IsMember(std::set<int64_t>{4, 8, 16}));
+        app.add_option("--head-bits", o.head_bits,
+                       "the same of the output head; tied embeddings have one width for both")
+            ->check(CLI::IsMember(std::set<int64_t>{4, 8, 16}));
         app.add_option("--group-size", o.group_size, "inputs that share scale and rotation")
             ->check(CLI::IsMember(std::set<int64_t>{32, 64, 128}))
             ->capture_default_str();

@@ -22,6 +22,12 @@ void parse_paroquant(const ConfigReader& json, QuantizationConfig& quantization)
       quantization.linear_bits[name] = bits;
     }
   }
+  // The tensors decide; a width that this version does not know is better named here.
+  for (const char* key : {"embedding_bits", "head_bits"}) {
+    const int64_t bits = json.integer(key, 16, 1, 16);
+    if (bits != 4 && bits != 8 && bits != 16)
+      fail_input("{}: \"{}\": expected 4, 8 or 16, found {}", json.place(), key, bits);
+  }
   quantization.group_size = json.integer("group_size", 2, kMaxGroup);
   if (quantization.group_size % 2 != 0)
     fail_input("{}: \"group_size\": expected an even number, found {}", json.place(), quantization.group_size);
