@@ -114,7 +114,7 @@ void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint
 }
 
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
-                    const WorkFolder& work) {
+                    const WorkFolder& work, const EndTables& ends) {
   std::vector<TensorToWrite> tensors;
   std::set<std::string> quantized;
   std::set<std::string> written;
@@ -127,6 +127,10 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
       tensors.push_back(copied_tensor(file, info));
       written.insert(info.name);
     }
+  }
+  for (const EndTables::Named& end : ends.tables()) {
+    quantized.insert(end.name);
+    for (TensorToWrite& tensor : row_table_tensors(end.name, end.table)) tensors.push_back(std::move(tensor));
   }
   for (const TensorInfo& info : source.weights->tensors()) {
     const size_t dot = info.name.rfind('.');
@@ -141,15 +145,35 @@ void export_tensors(const QuantizeOptions& options, const Checkpoint& source, co
   write_tokenizer_files(options.output, source);
 }
 
-void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers) {
+QuantizationConfig written_quantization(const QuantizeOptions& options, const Json& layers) {
+  std::map<int64_t, int64_t> counts;
+  std::map<std::string, int64_t> bits;
+  for (const Json& layer : layers)
+    for (const Json& linear : layer["linears"]) {
+      const int64_t width = linear["bits"].get<int64_t>();
+      bits[linear["name"].get<std::string>()] = width;
+      counts[width] += 1;
+    }
+  QuantizationConfig quantization = options.quantization();
+  // Readers that know one width only are right about most of it: the most frequent one, of equals --bits.
+  for (const auto& [width, count] : counts)
+    if (count > counts[quantization.bits]) quantization.bits = width;
+  for (const auto& [name, width] : bits)
+    if (width != quantization.bits) quantization.linear_bits[name] = width;
+  return quantization;
+}
+
+void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers, EndBits ends) {
   WrittenLinears linears;
   for (const Json& layer : layers) {
     for (const Json& linear : layer["linears"]) linears.quantized.push_back(linear["name"].get<std::string>());
     for (const Json& name : layer["kept"]) linears.kept.push_back(name.get<std::string>());
   }
-  const QuantizationConfig quantization = options.quantization();
+  const QuantizationConfig quantization = written_quantization(options, layers);
   Json config = source.config;
   config["quantization_config"] = require_format(quantization.method, "--format").describe(quantization, linears);
+  if (ends.embedding < 16) config["quantization_config"]["embedding_bits"] = ends.embedding;
+  if (ends.head < 16) config["quantization_config"]["head_bits"] = ends.head;
   if (options.format != "paroquant") {
     config.erase("dtype");
     config["torch_dtype"] = "float16";

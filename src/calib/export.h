@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "calib/end_tables.h"
 #include "calib/options.h"
 #include "calib/work_folder.h"
 #include "io/checkpoint.h"
@@ -14,16 +15,19 @@
 
 namespace paro::calib {
 
-/// safetensors (quantized linears from the work folder, all else in F16), tokenizer files, generation config. Throws
-/// Error{kInput} for values beyond F16, naming the tensor.
+/// safetensors (quantized linears from the work folder, the tables of `ends`, all else in F16), tokenizer files,
+/// generation config. Throws Error{kInput} for values beyond F16, naming the tensor.
 void export_tensors(const QuantizeOptions& options, const Checkpoint& source, const ModelConfig& config,
-                    const WorkFolder& work);
+                    const WorkFolder& work, const EndTables& ends);
+/// "quantization_config" of what the reports of the work folder say was written: the most frequent width, and the
+/// linears that have another.
+QuantizationConfig written_quantization(const QuantizeOptions& options, const Json& layers);
 /// The tokenizer's files, chat template and generation_config.json: copied byte for byte from a folder, else written
 /// from what the checkpoint was converted from.
 void write_tokenizer_files(const std::filesystem::path& output, const Checkpoint& source);
 /// config.json with its quantization_config: last, it makes the folder a checkpoint. `layers`: the reports of the work
 /// folder. For awq and gptq also says that all else is F16 (their readers believe it), for gptq quantize_config.json.
-void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers);
+void export_config(const QuantizeOptions& options, const Checkpoint& source, const Json& layers, EndBits ends);
 /// README.md: the model card, from the report of quantize().
 void export_card(const QuantizeOptions& options, const Checkpoint& source, const Json& report);
 

@@ -34,9 +34,11 @@ std::vector<ReplacedTensor> not_quantized(std::vector<ReplacedTensor> tensors,
 
 }  // namespace
 
-LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Device& device, Streams& streams, std::vector<bool> online)
+LayerPipeline::LayerPipeline(const QuantizeOptions& options, const LinearBits& bits, const ModelConfig& config,
+                             const WeightSource& source, const Rope& rope, Device& device, Streams& streams,
+                             std::vector<bool> online)
     : options_(options),
+      bits_(bits),
       config_(config),
       source_(source),
       rope_(rope),
@@ -44,8 +46,7 @@ LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& 
       ops_(device.ops()),
       streams_(streams),
       quantizer_(options, device),
-      online_(std::move(online)),
-      skipped_(options.skip) {}
+      online_(std::move(online)) {}
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
@@ -64,17 +65,18 @@ QuantizedLayer LayerPipeline::quantize(int64_t index) {
   QuantizedLayer result;
   Layers layers = load(index, {});
   if (options_.method == Method::kAwq) {
+    const auto skipped = [this](const std::string& name) { return bits_.skipped(name); };
     AwqLayer awq =
-        AwqScaler(options_, device_).scale(*layers.quantized, source_, streams_, skipped_, [this] { check_cancel(); });
+        AwqScaler(options_, device_).scale(*layers.quantized, source_, streams_, skipped, [this] { check_cancel(); });
     layers = load(index, awq.tensors);
     layers.awq = std::move(awq.sets);
     result.replaced = not_quantized(std::move(awq.tensors), [&](const std::string& name) {
-      return !skipped_(name) && std::any_of(layers.slots.begin(), layers.slots.end(),
-                                            [&](const LinearSlot& slot) { return slot.name == name; });
+      return !bits_.skipped(name) && std::any_of(layers.slots.begin(), layers.slots.end(),
+                                                 [&](const LinearSlot& slot) { return slot.name == name; });
     });
   }
   for (const LinearSlot& slot : layers.slots)
-    if (skipped_(slot.name)) result.kept.push_back(slot.name);
+    if (bits_.skipped(slot.name)) result.kept.push_back(slot.name);
   for (const Block& block : kLayerBlocks) {
     quantize_inputs(layers, block, index, result);
     quantize_outputs(layers, block, index, result);
@@ -199,8 +201,9 @@ void LayerPipeline::advance_last(Layers& layers, const Block& block) {
 std::vector<SetMember> LayerPipeline::members(const Layers& layers, int set) const {
   std::vector<SetMember> result;
   for (const LinearSlot& slot : layers.slots) {
-    if (slot.set != set || skipped_(slot.name)) continue;
-    result.push_back({slot.name, device_.weight_of(**slot.weight), bias_of(*layers.source, slot.name)});
+    if (slot.set != set || bits_.skipped(slot.name)) continue;
+    result.push_back(
+        {slot.name, device_.weight_of(**slot.weight), bias_of(*layers.source, slot.name), bits_(slot.name)});
   }
   return result;
 }

@@ -10,8 +10,8 @@
 #include "calib/awq.h"
 #include "calib/device.h"
 #include "calib/layer_blocks.h"
+#include "calib/linear_bits.h"
 #include "calib/set_quantizer.h"
-#include "calib/skip_filter.h"
 #include "calib/streams.h"
 #include "io/weight_source.h"
 #include "model/model.h"
@@ -44,8 +44,9 @@ struct QuantizedLayer {
 class LayerPipeline {
  public:
   /// `online`: by set, whether its input gets a rotation of its own.
-  LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, const Rope& rope,
-                Device& device, Streams& streams, std::vector<bool> online);
+  LayerPipeline(const QuantizeOptions& options, const LinearBits& bits, const ModelConfig& config,
+                const WeightSource& source, const Rope& rope, Device& device, Streams& streams,
+                std::vector<bool> online);
 
   /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
   QuantizedLayer quantize(int64_t index);
@@ -72,6 +73,7 @@ class LayerPipeline {
   void check_cancel() const;
 
   const QuantizeOptions& options_;
+  const LinearBits& bits_;
   const ModelConfig& config_;
   const WeightSource& source_;
   const Rope& rope_;
@@ -80,7 +82,6 @@ class LayerPipeline {
   Streams& streams_;
   SetQuantizer quantizer_;
   std::vector<bool> online_;
-  SkipFilter skipped_;
   Values kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit
 };
 

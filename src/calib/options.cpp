@@ -1,5 +1,7 @@
 #include "calib/options.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "calib/mapped_values.h"
 
@@ -12,8 +14,23 @@ void QuantizeOptions::check() const {
         "--format {}: holds no rotations; expected --transform merged, --rotations 0 or a method without them "
         "(awq, gptq, rtn)",
         format);
-  if (bits < 2 || bits > 4) fail_usage("--bits {}: expected 2, 3 or 4", bits);
+  const auto is_width = [](int64_t b) { return b == 2 || b == 3 || b == 4 || b == 8; };
+  if (!is_width(bits)) fail_usage("--bits {}: expected 2, 3, 4 or 8", bits);
   if (format == "awq" && bits != 4) fail_usage("--bits {}: --format awq holds 4 bits only", bits);
+  for (const BitsRule& rule : bits_for) {
+    if (!is_width(rule.bits) && rule.bits != 16)
+      fail_usage("--bits-for {}={}: expected 2, 3, 4, 8 or 16", rule.pattern, rule.bits);
+    if (format == "awq" && rule.bits != 4 && rule.bits != 16)
+      fail_usage("--bits-for {}={}: --format awq holds 4 bits (or 16) only", rule.pattern, rule.bits);
+  }
+  for (const auto& [flag, width] :
+       {std::pair("--embedding-bits", embedding_bits), std::pair("--head-bits", head_bits)}) {
+    if (!width || *width == 16) continue;
+    if (*width != 4 && *width != 8) fail_usage("{} {}: expected 4, 8 or 16", flag, *width);
+    if (format != "paroquant")
+      fail_usage("{} {}: --format {} keeps embeddings and head in 16 bits; expected --format paroquant", flag, *width,
+                 format);
+  }
   if (!act_order) return;
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
@@ -23,6 +40,11 @@ void QuantizeOptions::check() const {
 int64_t QuantizeOptions::state_bytes() const {
   const double bytes = state_memory < 0.0 ? 0.5 * static_cast<double>(physical_memory_bytes()) : state_memory * 1e9;
   return static_cast<int64_t>(bytes);
+}
+
+bool QuantizeOptions::only_four_bits() const {
+  return bits == 4 && std::all_of(bits_for.begin(), bits_for.end(),
+                                  [](const BitsRule& rule) { return rule.bits == 4 || rule.bits == 16; });
 }
 
 QuantizationConfig QuantizeOptions::quantization() const {
@@ -37,6 +59,9 @@ const char* method_name(Method method) {
 Json QuantizeOptions::settings() const {
   const char* const corrections[] = {"full", "target", "off"};
   Json result = {{"method", method_name(method)}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
+  for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
+  if (embedding_bits) result["embedding_bits"] = *embedding_bits;
+  if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
   result["clip"] = clip;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,20 @@ enum class Correction {
   kOff,
 };
 
+/// `--bits-for`: the width of linears in whose name `pattern` is found.
+struct BitsRule {
+  std::string pattern;  // a regular expression
+  int64_t bits = 4;     // 2, 3, 4, 8, or 16: left as they are
+};
+
 struct QuantizeOptions {
   std::string model;
   std::filesystem::path output;
   Method method = Method::kParoQuant;
-  int64_t bits = 4;  // 2 to 4
+  int64_t bits = 4;                       // 2, 3, 4 or 8
+  std::vector<BitsRule> bits_for;         // later ones win
+  std::optional<int64_t> embedding_bits;  // 4, 8 or 16; of tied embeddings one of the two counts for both
+  std::optional<int64_t> head_bits;
   int64_t group_size = 128;
   int64_t rotations = 8;  // rounds; 0: none
   PairKind pairs = PairKind::kRandom;
@@ -72,13 +82,16 @@ struct QuantizeOptions {
   bool corrected() const { return collects_by_set() && correction != Correction::kOff; }
   /// Steps that not every device has (Device::has_baselines).
   bool needs_baselines() const { return method == Method::kAwq || act_order; }
-  /// The largest code.
-  double levels() const { return static_cast<double>((int64_t{1} << bits) - 1); }
+  /// Every linear has 4 bits or is left as it is.
+  bool only_four_bits() const;
+  /// The largest code of a width.
+  static double levels(int64_t bits) { return static_cast<double>((int64_t{1} << bits) - 1); }
+  double levels() const { return levels(bits); }
   /// Of hidden states, that stay in memory.
   int64_t state_bytes() const;
   /// Combinations that cannot be: Error{kUsage}.
   void check() const;
-  /// "quantization_config" of the checkpoint written.
+  /// "quantization_config" of the checkpoint written, but for linears with other bits.
   QuantizationConfig quantization() const;
 
   /// Everything that the output's bytes depend on besides the source: the model card and --resume compare it.

@@ -9,8 +9,11 @@
 #include "base/progress.h"
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
+#include "calib/end_tables.h"
 #include "calib/export.h"
 #include "calib/failure_signs.h"
+#include "calib/linear_bits.h"
+#include "calib/outline.h"
 #include "calib/scratch_folder.h"
 #include "calib/self_text.h"
 #include "calib/shared_device.h"
@@ -52,24 +55,34 @@ Source open_source(const QuantizeOptions& options) {
   return source;
 }
 
+/// What the outputs of a linear of this width must be a multiple of: a row's zero points fill whole words of 32 bits,
+/// and 8 outputs lie together.
+int64_t outputs_multiple(int64_t bits) { return bits == 4 || bits == 8 ? 8 : bits == 3 ? 32 : 16; }
+
+std::vector<std::string> names_of(const std::vector<LinearOutline>& linears) {
+  std::vector<std::string> names;
+  for (const LinearOutline& linear : linears) names.push_back(linear.name);
+  return names;
+}
+
 /// Before anything is computed: every linear's width must be a multiple of the group, its height fill whole words.
 void check_shapes(const QuantizeOptions& options, const Source& source, WeightFactory& factory,
-                  const SkipFilter& skipped) {
+                  const std::vector<LinearOutline>& linears, const LinearBits& bits) {
+  // The factory's own checks, of a layer like the others.
   const Rope rope(source.config.rope, source.config.head_dim, source.config.max_positions);
-  const auto layer = load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
-  for (const LinearSlot& slot : layer->linear_slots()) {
-    const Linear& linear = **slot.weight;
-    if (skipped(slot.name)) continue;
+  load_layer(source.config, 0, rope, *source.checkpoint.weights, factory);
+  for (const LinearOutline& linear : linears) {
+    if (bits.skipped(linear.name)) continue;
     if (linear.in % options.group_size != 0) {
       std::string fitting;
       for (int64_t group : {32, 64, 128})
         if (linear.in % group == 0) fitting += fmt::format("{}{}", fitting.empty() ? "" : ", ", group);
       fail_input("--group-size {}: does not divide the input width {} of \"{}\"; sizes that do: {}", options.group_size,
-                 linear.in, slot.name, fitting.empty() ? "none (use --skip)" : fitting);
+                 linear.in, linear.name, fitting.empty() ? "none (use --skip)" : fitting);
     }
-    const int64_t outputs = options.bits == 4 ? 8 : options.bits == 3 ? 32 : 16;
+    const int64_t outputs = outputs_multiple(bits(linear.name));
     if (linear.out % outputs != 0)
-      fail_input("\"{}\": expected a number of outputs that is a multiple of {}, found {}; use --skip", slot.name,
+      fail_input("\"{}\": expected a number of outputs that is a multiple of {}, found {}; use --skip", linear.name,
                  outputs, linear.out);
   }
 }
@@ -226,10 +239,16 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   if (options.needs_baselines() && !device.has_baselines())
     fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
-  const SkipFilter skipped(options.skip);
+  LinearBits bits(options);
+  const std::vector<LinearOutline> linears = outline_linears(source.config, *source.checkpoint.weights);
+  bits.check_rules(names_of(linears));
+  const auto skipped = [&](const std::string& name) { return bits.skipped(name); };
   const CalibrationAmount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
-  check_shapes(options, source, device.factory(), skipped);
+  ModelConfig untied = source.config;
+  untied.tied_embeddings = untied.tied_embeddings && options.transform == Transform::kOnline;
+  end_bits(options, untied);
+  check_shapes(options, source, device.factory(), linears, bits);
   if (amount.samples < processes.size())
     fail_usage("{} processes: expected at least as many windows of calibration text (--samples), found {}",
                processes.size(), amount.samples);
@@ -270,12 +289,17 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   if (options.format != "paroquant" && effective.rotations > 0)
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
-  const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
+  EndTables tables(options, config, *checkpoint.weights);
+  auto ends = load_model_ends(config, tables.source(), device.factory());
   take_share(*draw, amount.seq_len, processes);
   Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out,
                   {options.state_bytes(), work.file("")});
-  streams.embed(*ends);
-  LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
+  if (tables.empty())
+    streams.embed(*ends);
+  else
+    streams.embed(*ends, load_model_ends(config, *checkpoint.weights, device.factory()).get());
+  LayerPipeline pipeline(effective, bits, config, *checkpoint.weights, *ends->rope, device, streams,
+                         transformed.online);
 
   Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();
@@ -298,9 +322,10 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
     progress.advance(1, note_of(layers.back()));
   }
 
+  if (tables.round_head(*ends, streams, device)) ends = load_model_ends(config, tables.source(), device.factory());
   if (!first) return nullptr;
-  export_tensors(effective, checkpoint, config, work);
-  export_config(effective, checkpoint, layers);
+  export_tensors(effective, checkpoint, config, work, tables);
+  export_config(effective, checkpoint, layers, tables.bits());
   const Verified verified = verify_written(options, config, *ends, device, streams);
   const Json quality = stream_quality(*ends, device, streams);
   const std::vector<FailureSign> signs = failure_signs(layers, quality);

@@ -25,12 +25,14 @@ std::vector<float> as_f32(const SquareMatrix& h) { return {h.data.begin(), h.dat
 
 }  // namespace
 
-SetMeter::SetMeter(const Device& device, const QuantizeOptions& options, std::vector<const WeightMatrix*> weights)
+SetMeter::SetMeter(const Device& device, const QuantizeOptions& options, std::vector<const WeightMatrix*> weights,
+                   std::vector<int64_t> bits)
     : measures(weights.size()),
       options_(options),
       host_(device.host_matrices()),
       kernels_(kernels_for(active_isa())),
       weights_(std::move(weights)),
+      bits_(std::move(bits)),
       detailed_(options.report && host_ != nullptr) {}
 
 std::vector<float> SetMeter::sampled(const WeightMatrix& w) const {
@@ -43,13 +45,13 @@ std::vector<float> SetMeter::sampled(const WeightMatrix& w) const {
   return result;
 }
 
-double SetMeter::sampled_loss(const std::vector<float>& w, const std::vector<float>& target,
+double SetMeter::sampled_loss(size_t i, const std::vector<float>& w, const std::vector<float>& target,
                               const std::vector<float>& h) const {
   const int64_t in = weights_.front()->in;
   const int64_t rows = static_cast<int64_t>(w.size()) / in;
   RoundOptions options;
   options.group_size = options_.group_size;
-  options.levels = options_.levels();
+  options.levels = QuantizeOptions::levels(bits_[i]);
   options.clip = false;
   const Rounded rounded = round_to_nearest(w, rows, options, kernels_, host_->pool());
   return rounded_loss(rounded, target, rows, {}, h, options.group_size, host_->pool());
@@ -80,11 +82,11 @@ void SetMeter::corrected(const SecondMoment* h, std::span<const double> nearest_
         measure_groups(transposed(host_->values(w), w.out, host_->pool()), w.out, options_.group_size, host_->pool());
     if (h == nullptr) continue;
     const std::vector<float> sample = sampled(w);
-    sampled_losses_.push_back(sampled_loss(sample, sample, moment));
+    sampled_losses_.push_back(sampled_loss(i, sample, sample, moment));
     const bool changed = sample != samples_[i];
     measures[i].start = measures[i].corrected;
     if (changed && sampled_losses_[i] > 0.0)
-      *measures[i].start *= sampled_loss(samples_[i], sample, moment) / sampled_losses_[i];
+      *measures[i].start *= sampled_loss(i, samples_[i], sample, moment) / sampled_losses_[i];
   }
 }
 
@@ -92,7 +94,7 @@ void SetMeter::written(size_t i, const SecondMoment* h, const Paro4Weight& weigh
   LinearMeasures& m = measures[i];
   m.rounded = loss;
   m.energy = energy;
-  m.add_written(weight, options_.levels());
+  m.add_written(weight, QuantizeOptions::levels(bits_[i]));
   if (!detailed_) return;
   const WeightMatrix& w = *weights_[i];
   ThreadPool& pool = host_->pool();
@@ -103,7 +105,7 @@ void SetMeter::written(size_t i, const SecondMoment* h, const Paro4Weight& weigh
   };
   const std::vector<float> target = in_basis(transposed(host_->values(w), w.out, pool), w.out);
   m.after = measure_groups(target, w.out, options_.group_size, pool);
-  m.add_clipped(weight, target, options_.levels(), pool);
+  m.add_clipped(weight, target, QuantizeOptions::levels(bits_[i]), pool);
   if (h == nullptr) return;
   const SquareMatrix& moment = host_->values(*h);
   std::optional<SquareMatrix> arranged;
@@ -113,7 +115,7 @@ void SetMeter::written(size_t i, const SecondMoment* h, const Paro4Weight& weigh
   m.rotated = m.corrected;
   if (sampled_losses_[i] > 0.0) {
     const std::vector<float> sample = in_basis(sampled(w), sampled_rows(w));
-    *m.rotated *= sampled_loss(sample, sample, as_f32(basis)) / sampled_losses_[i];
+    *m.rotated *= sampled_loss(i, sample, sample, as_f32(basis)) / sampled_losses_[i];
   }
 }
 

@@ -14,8 +14,9 @@ namespace paro::calib {
 
 class SetMeter {
  public:
-  /// `weights`: of the set's linears; they outlive it.
-  SetMeter(const Device& device, const QuantizeOptions& options, std::vector<const WeightMatrix*> weights);
+  /// `weights` of the set's linears, which outlive it, and the `bits` of each.
+  SetMeter(const Device& device, const QuantizeOptions& options, std::vector<const WeightMatrix*> weights,
+           std::vector<int64_t> bits);
 
   /// The weights as they are given, before the correction.
   void given();
@@ -30,13 +31,15 @@ class SetMeter {
  private:
   /// At most kSampledRows outputs, evenly spread: [in, rows].
   std::vector<float> sampled(const WeightMatrix& w) const;
-  /// Loss of some outputs of `w` rounded to nearest against the same of `target`; both [in, rows].
-  double sampled_loss(const std::vector<float>& w, const std::vector<float>& target, const std::vector<float>& h) const;
+  /// Loss of some outputs of linear `i`, `w` rounded to nearest against `target`; both [in, rows].
+  double sampled_loss(size_t i, const std::vector<float>& w, const std::vector<float>& target,
+                      const std::vector<float>& h) const;
 
   const QuantizeOptions& options_;
   const HostMatrices* host_;
   const Kernels& kernels_;
   std::vector<const WeightMatrix*> weights_;
+  std::vector<int64_t> bits_;
   bool detailed_;                            // for the report, and the host can
   std::vector<std::vector<float>> samples_;  // of the given weights
   std::vector<double> sampled_losses_;       // of the corrected weights

@@ -10,6 +10,8 @@ namespace paro::calib {
 namespace {
 
 constexpr double kCorrectionDamping = 0.01;
+// Of a linear that rounds to itself.
+constexpr double kLeastLoss = 1e-300;
 
 /// Inputs by falling energy, GPTQ's act-order: what matters most is rounded first, with all others left to make up.
 std::vector<int32_t> by_energy(const SecondMoment& h) {
@@ -21,10 +23,10 @@ std::vector<int32_t> by_energy(const SecondMoment& h) {
   return order;
 }
 
-RoundOptions round_options(const QuantizeOptions& options, bool clip) {
+RoundOptions round_options(const QuantizeOptions& options, int64_t bits, bool clip) {
   RoundOptions result;
   result.group_size = options.group_size;
-  result.levels = options.levels();
+  result.levels = QuantizeOptions::levels(bits);
   result.sweeps = options.sweeps;
   result.clip = clip && options.clip;
   result.second_order = options.method != Method::kAwq;
@@ -42,6 +44,12 @@ std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, con
                  [](float t) { return f16_to_f32(f32_to_f16(t)); });
   rotation->channel_scales.assign(static_cast<size_t>(pairs.in), 1.0f);
   return rotation;
+}
+
+std::vector<int64_t> bits_of(const std::vector<SetMember>& members) {
+  std::vector<int64_t> bits;
+  for (const SetMember& member : members) bits.push_back(member.bits);
+  return bits;
 }
 
 /// The set's losses from those of its linears.
@@ -75,7 +83,7 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
   std::vector<WeightMatrix*> weights;
   for (SetMember& member : members) weights.push_back(member.weight.get());
   const std::vector<const WeightMatrix*> all(weights.begin(), weights.end());
-  SetMeter meter(device_, options_, all);
+  SetMeter meter(device_, options_, all, bits_of(members));
   meter.given();
   if (sums == nullptr) {
     const auto rotation = unrotated(members.front().weight->in);
@@ -89,12 +97,18 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
   const std::unique_ptr<SecondMoment> h = device_.second_moment(*sums, members.front().name);
   device_.correct(weights, *sums, cross, *h, kCorrectionDamping, members.front().name);
   std::vector<double> nearest_losses;
-  for (const WeightMatrix* weight : weights)
-    nearest_losses.push_back(device_.nearest_loss(*weight, *h, round_options(options_, false)));
+  std::vector<double> fit_weights;
+  for (const SetMember& member : members) {
+    nearest_losses.push_back(device_.nearest_loss(*member.weight, *h, round_options(options_, member.bits, false)));
+    // The fit counts every range in steps of --bits: relative to the loss at that width, and less by what finer steps
+    // take off it, (steps / steps)^2 each.
+    const double steps = options_.levels() / QuantizeOptions::levels(member.bits);
+    fit_weights.push_back(std::pow(steps, 4.0) / std::max(nearest_losses.back(), kLeastLoss));
+  }
   meter.corrected(h.get(), nearest_losses);
 
   if (options_.share_rotations || options_.rotations == 0 || !online) {
-    const auto rotation = fit(all, nearest_losses, *h, pairs_for(all, stream, online), result.losses);
+    const auto rotation = fit(all, fit_weights, *h, pairs_for(all, stream, online), result.losses);
     device_.rotate(*h, *rotation);
     for (size_t i = 0; i < members.size(); ++i)
       result.weights.push_back(round(members[i], rotation, h.get(), i, meter));
@@ -103,7 +117,7 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
     for (size_t i = 0; i < members.size(); ++i) {
       const WeightMatrix* const one[] = {weights[i]};
       const auto rotation =
-          fit(one, std::span(nearest_losses).subspan(i, 1), *h, pairs_for(one, stream, online), result.losses);
+          fit(one, std::span(fit_weights).subspan(i, 1), *h, pairs_for(one, stream, online), result.losses);
       fit_sum += result.losses.fit;
       const std::unique_ptr<SecondMoment> rotated = device_.copy_of(*h);
       device_.rotate(*rotated, *rotation);
@@ -140,9 +154,9 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Second
   std::vector<double> nearest_losses;
   for (const SetMember& member : members) {
     all.push_back(member.weight.get());
-    nearest_losses.push_back(device_.nearest_loss(*member.weight, h, round_options(options_, false)));
+    nearest_losses.push_back(device_.nearest_loss(*member.weight, h, round_options(options_, member.bits, false)));
   }
-  SetMeter meter(device_, options_, all);
+  SetMeter meter(device_, options_, all, bits_of(members));
   meter.given();
   meter.corrected(&h, nearest_losses);
   const auto rotation = unrotated(h.n);
@@ -156,7 +170,7 @@ std::shared_ptr<const PairRotation> SetQuantizer::unrotated(int64_t in) const {
 }
 
 std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatrix* const> weights,
-                                                      std::span<const double> nearest_losses, const SecondMoment& h,
+                                                      std::span<const double> weight_factors, const SecondMoment& h,
                                                       const PairRounds& pairs, SetLosses& losses) const {
   if (pairs.used_rounds == 0) {
     losses.fit = 1.0;
@@ -167,8 +181,8 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatr
   // Both sides on the scale of H / mean(diag H): the loss is then of order one whatever the activations are.
   const double mean =
       std::max(std::accumulate(h.diagonal.begin(), h.diagonal.end(), 0.0) / static_cast<double>(h.n), 1e-30);
-  for (const double loss : nearest_losses)
-    problem.row_weight.push_back(static_cast<float>(1.0 / std::max(loss / mean, 1e-20)));
+  for (const double factor : weight_factors)
+    problem.row_weight.push_back(static_cast<float>(std::min(factor * mean, 1e20)));
   for (auto group = h.diagonal.begin(); group != h.diagonal.end(); group += options_.group_size)
     problem.group_energy.push_back(std::accumulate(group, group + options_.group_size, 0.0) / mean);
   FitResult result = device_.fit(problem, pairs, {.levels = options_.levels()});
@@ -179,7 +193,7 @@ std::shared_ptr<const PairRotation> SetQuantizer::fit(std::span<const WeightMatr
 
 Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const PairRotation> rotation,
                                 const SecondMoment* h, size_t i, SetMeter& meter) const {
-  RoundOptions round = round_options(options_, h != nullptr);
+  RoundOptions round = round_options(options_, member.bits, h != nullptr);
   std::vector<int32_t> order;
   if (options_.act_order) order = by_energy(*h);
   round.order = order;
@@ -188,6 +202,7 @@ Paro4Weight SetQuantizer::round(const SetMember& member, std::shared_ptr<const P
   weight.in = rotation->in;
   weight.out = member.weight->out;
   weight.group_size = options_.group_size;
+  weight.bits = member.bits;
   weight.codes = std::move(rounded.codes);
   weight.zeros = std::move(rounded.zeros);
   weight.scales = std::move(rounded.scales);

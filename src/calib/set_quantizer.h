@@ -21,6 +21,7 @@ struct SetMember {
   std::string name;
   std::unique_ptr<WeightMatrix> weight;
   std::vector<float> bias;  // [out] or empty
+  int64_t bits = 4;
 };
 
 struct SetLosses {
@@ -52,8 +53,9 @@ class SetQuantizer {
 
  private:
   std::shared_ptr<const PairRotation> unrotated(int64_t in) const;
+  /// weight_factors: of each weight's ranges in the objective.
   std::shared_ptr<const PairRotation> fit(std::span<const WeightMatrix* const> weights,
-                                          std::span<const double> nearest_losses, const SecondMoment& h,
+                                          std::span<const double> weight_factors, const SecondMoment& h,
                                           const PairRounds& pairs, SetLosses& losses) const;
   PairRounds pairs_for(std::span<const WeightMatrix* const> weights, uint64_t stream, bool online) const;
   /// Linear `i` of the set.

@@ -27,8 +27,12 @@ Streams::Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t se
   }
 }
 
-void Streams::embed(const Model& ends) {
+void Streams::embed(const Model& ends, const Model* full_ends) {
   for_each([&](const Part& part) { ends.embed(device_.ops(), part.batch, part.quantized); });
+  if (has_full() && full_ends != nullptr) {
+    for_each([&](const Part& part) { full_ends->embed(device_.ops(), part.batch, part.full); });
+    return;
+  }
   if (has_full()) device_.copy(quantized_.get(), rows() * dim_, full_.get());
 }
 

@@ -20,8 +20,8 @@ class Streams {
   Streams(const ModelConfig& config, std::vector<int32_t> ids, int64_t seq_len, bool with_full, Device& device,
           int64_t held_out = 0, const StateSpill& spill = {});
 
-  /// Both streams after the embedding.
-  void embed(const Model& ends);
+  /// Both streams after the embedding; the full-precision one after that of `full_ends`, where there are others.
+  void embed(const Model& ends, const Model* full_ends = nullptr);
 
   int64_t rows() const { return static_cast<int64_t>(ids_.size()); }
   int64_t dim() const { return dim_; }

@@ -16,6 +16,7 @@
 #include "calib/merged_moments.h"
 #include "calib/merged_weights.h"
 #include "calib/numeric/rotation_descent.h"
+#include "calib/outline.h"
 #include "calib/verify.h"
 
 namespace paro::calib {
@@ -29,24 +30,6 @@ constexpr const char* kReportFile = "transform.json";
 // What remains is f32 rounding, that of embedding and head to F16, and that of other values in an F16 cache.
 constexpr double kMaxOrthogonalityError = 1e-9;
 constexpr double kMaxMergeDivergence = 1e-3;
-
-/// Names and sizes without weights: enough to ask layers for their structure.
-class OutlineFactory : public WeightFactory {
- public:
-  std::unique_ptr<Linear> linear(const WeightSource&, const std::string& name, int64_t out, int64_t in, bool) override {
-    auto made = std::make_unique<Linear>();
-    made->name = name;
-    made->out = out;
-    made->in = in;
-    return made;
-  }
-  std::unique_ptr<Embedding> embedding(const WeightSource&, const std::string&, int64_t, int64_t) override {
-    return std::make_unique<Embedding>();
-  }
-  std::unique_ptr<Vector> vector(const WeightSource&, const std::string&, int64_t) override {
-    return std::make_unique<Vector>();
-  }
-};
 
 void warn_about(const SourceModel& source, const MergePlan& plan) {
   const char* const what = !plan.residual && !plan.values ? "the residual stream or the values of attention"

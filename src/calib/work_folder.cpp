@@ -27,6 +27,7 @@ Json report_of(const QuantizedLayer& layer) {
     linears.push_back({{"name", named.name},
                        {"out", named.weight.out},
                        {"in", named.weight.in},
+                       {"bits", named.weight.bits},
                        {"bias", !named.weight.bias.empty()}});
   for (const SetReport& set : layer.sets)
     for (size_t i = 0; i < set.measures.size(); ++i)
@@ -144,9 +145,11 @@ QuantizedLayer WorkFolder::load_layer(int64_t index) const {
   const auto file = SafetensorsFile::open(layer_file(index));
   for (const Json& linear : report["linears"]) {
     const std::string name = json_string(linear, "name", place);
+    QuantizationConfig quantization = quantization_;
+    quantization.bits = json_int(linear, "bits", place);
     layer.weights.push_back(
         {name, format_.read({*file, name, json_int(linear, "out", place), json_int(linear, "in", place),
-                             json_bool(linear, "bias", false, place), quantization_})});
+                             json_bool(linear, "bias", false, place), quantization})});
   }
   for (const Json& name : report["replaced"]) layer.replaced.push_back(load_replaced(*file, name.get<std::string>()));
   return layer;

@@ -26,6 +26,14 @@ std::string layout_text(const QuantizationConfig& q) {
   return text;
 }
 
+/// "3 bits: 20, 4 bits: 190" where there is more than one width.
+std::string widths_text(const InspectReport& r) {
+  std::string text;
+  for (const auto& [bits, count] : r.linears_of_bits)
+    text += fmt::format("{}{} bits: {}", text.empty() ? "" : ", ", bits, count);
+  return text;
+}
+
 std::string text_of(const InspectReport& r, const Checkpoint& checkpoint, bool tensors) {
   std::string text = fmt::format("{}\n", checkpoint.path.string());
   const auto line = [&](const char* name, const std::string& value) {
@@ -42,6 +50,7 @@ std::string text_of(const InspectReport& r, const Checkpoint& checkpoint, bool t
   if (r.quantized_linears > 0) {
     line("quantization", fmt::format("{}: {}; {} linears, {:.3f} bits per weight", c.quantization.method,
                                      layout_text(c.quantization), r.quantized_linears, r.bits_per_quantized_weight()));
+    if (r.linears_of_bits.size() > 1) line("linears", widths_text(r));
   } else {
     line("quantization", "none");
   }
@@ -101,6 +110,8 @@ Json json_of(const InspectReport& r, const Checkpoint& checkpoint, bool tensors)
         {"group_size", c.quantization.group_size}, {"rotations", c.quantization.rotations},
         {"linears", r.quantized_linears},          {"bits_per_weight", r.bits_per_quantized_weight()},
         {"act_order", c.quantization.act_order}};
+    for (const auto& [bits, count] : r.linears_of_bits)
+      document["quantization"]["linears_of_bits"][std::to_string(bits)] = count;
   }
   document["kinds"] = Json::array();
   for (const KindTotal& kind : r.kinds) {

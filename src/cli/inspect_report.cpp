@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "quant/row_table/row_table.h"
 
 namespace paro::cli {
 namespace {
@@ -133,8 +134,34 @@ InspectReport inspect_checkpoint(const Checkpoint& checkpoint) {
   HealthCount scales("scales");
   HealthCount channel_scales("channel scales");
   Codes codes;
-  const int64_t bits = c.quantization.bits == 0 ? 4 : c.quantization.bits;
+  const auto bits_of = [&](std::string_view qweight) {
+    const std::string linear(qweight.substr(0, qweight.rfind('.')));
+    // GPTQ's "dynamic" may say it in many ways; the shapes say it, too.
+    const TensorInfo* order = checkpoint.weights->find(linear + ".g_idx");
+    if (c.quantization.mixed && order != nullptr && order->shape.size() == 1 && order->shape[0] > 0)
+      return checkpoint.weights->require(qweight).shape.at(0) * 32 / order->shape[0];
+    const int64_t bits = c.quantization.bits_of(linear);
+    return bits == 0 ? int64_t{4} : bits;
+  };
+  // Embeddings and heads of 8 and 4 bits count as what they are, scales and zero points with them.
+  const auto in_table = [&](std::string_view name) {
+    return is_row_table(*checkpoint.weights, std::string(name.substr(0, name.rfind('.'))));
+  };
   for (const TensorInfo& info : checkpoint.weights->tensors()) {
+    if (in_table(info.name)) {
+      KindTotal& table = kinds[contains(info.name, "lm_head") ? "head" : "embedding"];
+      table.name = contains(info.name, "lm_head") ? "head" : "embedding";
+      table.tensors += 1;
+      table.bytes += info.stored_bytes;
+      report.bytes += info.stored_bytes;
+      add_type(table.types, info.stored_type);
+      if (!info.name.ends_with(".qweight")) continue;
+      const int64_t values = elements_of(info) * (info.dtype == DType::kU8 ? 2 : 1);
+      table.elements += values;
+      report.parameters += values;
+      continue;
+    }
+    const int64_t bits = info.name.ends_with(".qweight") ? bits_of(info.name) : 0;
     const std::string_view kind = kind_of(info.name);
     KindTotal& total = kinds[kind];
     total.name = kind;
@@ -149,6 +176,7 @@ InspectReport inspect_checkpoint(const Checkpoint& checkpoint) {
     if (!quantized) report.parameters += elements_of(info);
     if (kind == "codes") {
       report.quantized_linears += 1;
+      report.linears_of_bits[bits] += 1;
       report.quantized_weights += codes_in(info, bits);
       report.parameters += codes_in(info, bits);
       if (bits == 4) codes.add(checkpoint.weights->load(info.name).view);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,8 @@ struct InspectReport {
   int64_t kv_bytes_per_token = 0;
   int64_t quantized_linears = 0;
   int64_t quantized_weights = 0;
-  int64_t quantized_bytes = 0;  // codes, zeros, scales and rotations
+  std::map<int64_t, int64_t> linears_of_bits;  // quantized ones
+  int64_t quantized_bytes = 0;                 // codes, zeros, scales and rotations
   std::vector<KindTotal> kinds;
   std::vector<ValueHealth> health;  // empty when nothing is quantized
   double share_at_ends = 0.0;       // of the codes: 0 or 15

@@ -1,6 +1,7 @@
-// paro quantize: a full-precision model in, a 4-bit checkpoint out.
+// paro quantize: a full-precision model in, a quantized checkpoint out.
 #include "calib/quantize.h"
 
+#include <charconv>
 #include <set>
 
 #include "base/error.h"
@@ -27,6 +28,7 @@ struct Flags {
   std::string format = "auto";
   std::string clip = "on";
   std::vector<std::string> calibration;
+  std::vector<std::string> bits_for;
   std::string report;
   bool dry_run = false;
   bool json = false;
@@ -47,8 +49,21 @@ std::string format_of(const Flags& flags, const calib::QuantizeOptions& options)
   if (flags.format != "auto") return flags.format;
   if (flags.method == "rtn") return "gptq";
   // AWQ's tensors hold 4 bits only.
-  if (options.transform == calib::Transform::kMerged) return options.bits == 4 ? "awq" : "gptq";
+  if (options.transform == calib::Transform::kMerged) return options.only_four_bits() ? "awq" : "gptq";
   return flags.method;
+}
+
+/// REGEX=B; the expression may hold a '=', too.
+calib::BitsRule bits_rule(const std::string& text) {
+  const size_t split = text.rfind('=');
+  calib::BitsRule rule;
+  if (split != std::string::npos && split > 0) {
+    rule.pattern = text.substr(0, split);
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data() + split + 1, end, rule.bits);
+    if (error == std::errc() && rest == end) return rule;
+  }
+  fail_usage("--bits-for '{}': expected REGEX=B with B 2, 3, 4, 8 or 16", text);
 }
 
 /// Settings that cli.md names and this version does not have.
@@ -56,7 +71,6 @@ void refuse_unavailable(const Flags& flags) {
   if (flags.method == "efficientqat")
     fail_usage("--method {}: not in this version; there are paroquant, awq, gptq and rtn", flags.method);
   if (flags.preset != "fast") fail_usage("--preset {}: not in this version; there is fast", flags.preset);
-  if (flags.options.bits == 8) fail_usage("--bits 8: not in this version; there are 2, 3 and 4");
 }
 
 calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common) {
@@ -80,6 +94,7 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   options.transform = transform_of(flags);
   options.share_rotations = flags.share == "on";
   options.clip = flags.clip == "on";
+  for (const std::string& rule : flags.bits_for) options.bits_for.push_back(bits_rule(rule));
   options.format = format_of(flags, options);
   options.report = !flags.report.empty() || flags.json;
   for (const std::string& file : flags.calibration) options.calibration.push_back(calib::CalibrationFile::parse(file));
@@ -130,7 +145,7 @@ int run(const Flags& flags, CommonFlags common) {
 
 Command quantize_command() {
   return {
-      "quantize", "quantize a model to 4 bits (or 3, or 2)",
+      "quantize", "quantize a model to 4 bits (or 2, 3, 8, or a mix of them)",
       "paro quantize MODEL -o DIR --group-size 128 --calibration text.txt\n"
       "paro quantize MODEL -o DIR --method awq --calibration text.txt     # for transformers, vLLM and others\n"
       "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text\n"
@@ -148,9 +163,20 @@ Command quantize_command() {
         app.add_option("--preset", flags->preset, "a set of flags: fast")
             ->check(CLI::IsMember({"fast", "standard", "paper"}))
             ->capture_default_str();
-        app.add_option("--bits", o.bits, "bits of a weight: 4, 3 or 2")
+        app.add_option("--bits", o.bits, "bits of a weight: 4, 3, 2 or 8")
             ->check(CLI::IsMember(std::set<int64_t>{2, 3, 4, 8}))
             ->capture_default_str();
+        app.add_option(
+               "--bits-for", flags->bits_for,
+               "REGEX=B (repeatable, later ones win): bits of the linears it is found in the names of: 2, 3, 4, "
+               "8, or 16 to leave them as they are")
+            ->allow_extra_args(false);
+        app.add_option("--embedding-bits", o.embedding_bits,
+                       "of the embeddings: 8 or 4 in an extension of the format, else 16 (the public format)")
+            ->check(CLI::IsMember(std::set<int64_t>{4, 8, 16}));
+        app.add_option("--head-bits", o.head_bits,
+                       "the same of the output head; tied embeddings have one width for both")
+            ->check(CLI::IsMember(std::set<int64_t>{4, 8, 16}));
         app.add_option("--group-size", o.group_size, "inputs that share scale and rotation")
             ->check(CLI::IsMember(std::set<int64_t>{32, 64, 128}))
             ->capture_default_str();

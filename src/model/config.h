@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,13 @@ struct QuantizationConfig {
   bool act_order = false;        // desc_act of gptq: inputs belong to groups by g_idx
   bool zeros_minus_one = false;  // gptq before gptq_v2: zero points are stored less one
   bool mixed = false;            // gptq's "dynamic": linears may differ in bits and group size
+  /// Linears with other bits than `bits`, by name (an extension of paroquant; gptq writes them as "dynamic").
+  std::map<std::string, int64_t> linear_bits = {};
+
+  int64_t bits_of(const std::string& linear) const {
+    const auto found = linear_bits.find(linear);
+    return found == linear_bits.end() ? bits : found->second;
+  }
 };
 
 struct ModelConfig {

@@ -8,10 +8,26 @@ namespace {
 constexpr int64_t kMaxGroup = 4096;
 constexpr int64_t kMaxRotations = 64;
 
+bool is_width(int64_t bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 8; }
+
 void parse_paroquant(const ConfigReader& json, QuantizationConfig& quantization) {
   quantization.bits = json.integer("bits", 1, 16);
-  if (quantization.bits < 2 || quantization.bits > 4)
-    fail_input("{}: \"bits\": expected 4 (or 2 or 3, an extension), found {}", json.place(), quantization.bits);
+  if (!is_width(quantization.bits))
+    fail_input("{}: \"bits\": expected 4 (or 2, 3 or 8, an extension), found {}", json.place(), quantization.bits);
+  if (const Json* linears = json.find("linear_bits")) {
+    const ConfigReader widths(*linears, fmt::format("{}: \"linear_bits\"", json.place()));
+    for (const auto& [name, ignored] : linears->items()) {
+      const int64_t bits = widths.integer(name.c_str(), 1, 16);
+      if (!is_width(bits)) fail_input("{}: \"{}\": expected 2, 3, 4 or 8, found {}", widths.place(), name, bits);
+      quantization.linear_bits[name] = bits;
+    }
+  }
+  // The tensors decide; a width that this version does not know is better named here.
+  for (const char* key : {"embedding_bits", "head_bits"}) {
+    const int64_t bits = json.integer(key, 16, 1, 16);
+    if (bits != 4 && bits != 8 && bits != 16)
+      fail_input("{}: \"{}\": expected 4, 8 or 16, found {}", json.place(), key, bits);
+  }
   quantization.group_size = json.integer("group_size", 2, kMaxGroup);
   if (quantization.group_size % 2 != 0)
     fail_input("{}: \"group_size\": expected an even number, found {}", json.place(), quantization.group_size);
@@ -43,7 +59,7 @@ void parse_awq(const ConfigReader& json, QuantizationConfig& quantization) {
 
 void parse_gptq(const ConfigReader& json, QuantizationConfig& quantization) {
   quantization.bits = json.integer("bits", 1, 16);
-  if (quantization.bits != 2 && quantization.bits != 3 && quantization.bits != 4 && quantization.bits != 8)
+  if (!is_width(quantization.bits))
     fail_input("{}: \"bits\": expected 2, 3, 4 or 8, found {}", json.place(), quantization.bits);
   quantization.group_size = parse_group_size(json);
   quantization.act_order = json.boolean("desc_act", false);

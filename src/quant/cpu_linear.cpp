@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "quant/dense/dense_linear.h"
 #include "quant/method.h"
+#include "quant/row_table/row_table.h"
 
 namespace paro {
 namespace {
@@ -54,6 +55,11 @@ std::unique_ptr<CpuLinear> make_cpu_linear(const WeightSource& source, const std
   if (source.has(name + ".weight")) return read_dense_linear(source, name, out, in, bias);
   if (!source.has(name + ".qweight") && !source.has(name + ".qlinear.qweight"))
     fail_input("{}: neither {}.weight nor {}.qweight is there", source.place(name + ".weight"), name, name);
+  if (is_row_table(source, name)) {
+    if (bias || source.has(name + ".bias"))
+      fail_input("{}: {}.bias: a table of 4 or 8 bits has no bias", source.place(name + ".qweight"), name);
+    return load_row_table_linear(source, name, out, in, help);
+  }
   const QuantizationFormat& format = format_of(quantization, source.place(name + ".qweight"));
   auto linear = format.load({source, name, out, in, bias, quantization}, help);
   linear->name = name;

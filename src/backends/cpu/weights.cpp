@@ -22,6 +22,8 @@ class CpuWeightFactory : public WeightFactory {
   std::unique_ptr<Embedding> embedding(const WeightSource& source, const std::string& name, int64_t vocab,
                                        int64_t dim) override {
     const std::string tensor = name + ".weight";
+    if (!source.has(tensor) && is_row_table(source, name))
+      return std::make_unique<CpuEmbedding>(read_row_table(source, name, vocab, dim));
     source.require(tensor, {vocab, dim});
     LoadedTensor loaded = source.load(tensor);
     const DType type = loaded.view.dtype;
@@ -61,7 +63,13 @@ CpuEmbedding::CpuEmbedding(TensorView table, std::shared_ptr<const void> owner)
   dim = table_.shape[1];
 }
 
+CpuEmbedding::CpuEmbedding(RowTable table) : quantized_(std::move(table)) {
+  vocab = quantized_->rows;
+  dim = quantized_->in;
+}
+
 void CpuEmbedding::copy_row(const ConvertKernels& kernels, int64_t id, float* out) const {
+  if (quantized_) return quantized_->copy_row(id, out);
   const std::byte* row = table_.data + id * row_bytes();
   switch (table_.dtype) {
     case DType::kF16: kernels.f16_to_f32(reinterpret_cast<const uint16_t*>(row), dim, out); return;

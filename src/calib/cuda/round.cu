@@ -8,7 +8,7 @@ namespace {
 
 // The arithmetic of numeric/round_loops.h, value by value.
 
-__device__ float round_ratio(float x, float s) { return rintf(fminf(fmaxf(x / s, -64.0f), 64.0f)); }
+__device__ float round_ratio(float x, float s) { return rintf(fminf(fmaxf(x / s, -512.0f), 512.0f)); }
 __device__ float clamp_code(float code, float levels) { return fminf(fmaxf(code, 0.0f), levels); }
 /// f16, never below the smallest subnormal.
 __device__ float round_scale(float scale) { return __half2float(__float2half_rn(scale > 1e-7f ? scale : 1e-7f)); }

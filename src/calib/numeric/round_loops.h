@@ -1,11 +1,12 @@
 // The bodies of the rounding loops of Kernels; included by kernels_*.cpp inside an unnamed namespace with PARO_MADD
 // defined. (No include guard: the inclusion is the instantiation.)
 
-/// round(x / s) with halves to even, for |x / s| below 2^22: adding 1.5 * 2^23 leaves no bits behind the point.
+/// round(x / s) with halves to even: adding 1.5 * 2^23 leaves no bits behind the point. Clamped far outside of what 8
+/// bits can reach.
 inline float round_ratio(float x, float s) {
   float ratio = x / s;
-  ratio = ratio > 64.0f ? 64.0f : ratio;
-  ratio = ratio < -64.0f ? -64.0f : ratio;
+  ratio = ratio > 512.0f ? 512.0f : ratio;
+  ratio = ratio < -512.0f ? -512.0f : ratio;
   return (ratio + 0x1.8p23f) - 0x1.8p23f;
 }
 

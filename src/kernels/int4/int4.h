@@ -47,18 +47,35 @@ void unpack_int4(const PackedInt4& weight, std::vector<uint8_t>& codes, std::vec
 /// (code - zero) * scale, [out, in].
 std::vector<float> unpack_int4(const PackedInt4& weight);
 
+/// What a product is added to: nothing, a bias [out], or what y [rows, out] holds already (a second product that shares
+/// the input: the other half of 8-bit codes).
+struct Int4Addend {
+  const float* values = nullptr;
+  int64_t row_stride = 0;  // of values: 0 for a bias
+
+  Int4Addend(const float* bias = nullptr) : values(bias) {}
+  static Int4Addend results(const float* y, int64_t out) {
+    Int4Addend addend(y);
+    addend.row_stride = out;
+    return addend;
+  }
+  /// Of outputs from `output` on in one row; null where there is nothing to add.
+  const float* at(int64_t row, int64_t output) const {
+    return values == nullptr ? nullptr : values + row * row_stride + output;
+  }
+};
+
 struct Int4Kernels {
   Isa isa;
   int64_t lanes;       // of Int8Rows with more than one row
   int64_t tile_grain;  // ranges of tiles should begin at multiples of it
 
   /// y [rows, out] for rows [row_begin, row_end) (row_begin a multiple of x.lanes) and tiles [tile_begin, tile_end).
-  /// bias [out] or null.
   void (*multiply)(const PackedInt4& weight, const Int8Rows& x, int64_t row_begin, int64_t row_end, int64_t tile_begin,
-                   int64_t tile_end, const float* bias, float* y);
+                   int64_t tile_end, Int4Addend addend, float* y);
   /// The same with f32 activations x [groups][rows][group_size].
   void (*multiply_f32)(const PackedInt4& weight, const float* x, int64_t rows, int64_t row_begin, int64_t row_end,
-                       int64_t tile_begin, int64_t tile_end, const float* bias, float* y);
+                       int64_t tile_begin, int64_t tile_end, Int4Addend addend, float* y);
 };
 
 /// Compiled variants, those included that this processor cannot run (see supported_isas()).

@@ -77,7 +77,7 @@ inline void group_dots(const uint8_t* codes, int64_t g, const int8_t* q, Vec::I 
 
 // One tile, kRows rows from `row` on, all in one row tile of kStride lanes.
 template <int kRows, int kStride, bool kAhead>
-inline void direct_tile(const PackedInt4& w, const Int8Rows& x, int64_t row, int64_t tile, const float* bias,
+inline void direct_tile(const PackedInt4& w, const Int8Rows& x, int64_t row, int64_t tile, Int4Addend addend,
                         float* y) {
   // Sums that the registers hold beside the operands: with eight lanes, of one vector at a time.
   constexpr int vectors = Vec::kWidth == 8 && kRows > 1 ? 1 : kTileVectors;
@@ -111,23 +111,23 @@ inline void direct_tile(const PackedInt4& w, const Int8Rows& x, int64_t row, int
   const int64_t output = tile * kTile;
   const int64_t count = w.out - output < kTile ? w.out - output : kTile;
   for (int r = 0; r < kRows; ++r)
-    store_tile(sums[r], count, bias == nullptr ? nullptr : bias + output, y + (row + r) * w.out + output);
+    store_tile(sums[r], count, addend.at(row + r, output), y + (row + r) * w.out + output);
 }
 
 template <int kRows, bool kAhead>
 inline void direct_rows(int64_t rows, const PackedInt4& w, const Int8Rows& x, int64_t row, int64_t tile,
-                        const float* bias, float* y) {
-  if (rows == kRows) return direct_tile<kRows, kLanes, kAhead>(w, x, row, tile, bias, y);
-  if constexpr (kRows > 1) direct_rows<kRows - 1, kAhead>(rows, w, x, row, tile, bias, y);
+                        Int4Addend addend, float* y) {
+  if (rows == kRows) return direct_tile<kRows, kLanes, kAhead>(w, x, row, tile, addend, y);
+  if constexpr (kRows > 1) direct_rows<kRows - 1, kAhead>(rows, w, x, row, tile, addend, y);
 }
 
 // Rows [row, row_end) of one tile, row a multiple of kLanes.
 inline void direct_all_rows(const PackedInt4& w, const Int8Rows& x, int64_t row, int64_t row_end, int64_t tile,
-                            const float* bias, float* y) {
+                            Int4Addend addend, float* y) {
   const auto rows_at = [&](int64_t r) { return row_end - r < kDirectRows ? row_end - r : kDirectRows; };
-  direct_rows<kDirectRows, true>(rows_at(row), w, x, row, tile, bias, y);
+  direct_rows<kDirectRows, true>(rows_at(row), w, x, row, tile, addend, y);
   for (int64_t r = row + kDirectRows; r < row_end; r += kDirectRows)
-    direct_rows<kDirectRows, false>(rows_at(r), w, x, r, tile, bias, y);
+    direct_rows<kDirectRows, false>(rows_at(r), w, x, r, tile, addend, y);
 }
 
 }  // namespace

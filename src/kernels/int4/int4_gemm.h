@@ -29,7 +29,7 @@ inline void gemm_block(const uint8_t* panel, int64_t g, const int8_t* q, const V
 // kTiles tiles, rows [row, row + count), row a multiple of kLanes and the rows of the last row tile padded.
 template <int kTiles>
 inline void gemm_tiles(const PackedInt4& w, const Int8Rows& x, int64_t row, int64_t count, int64_t tile,
-                       const float* bias, float* y) {
+                       Int4Addend addend, float* y) {
   constexpr int vectors = kTiles * kTileVectors;
   alignas(64) uint8_t panel[kMaxGroupSize * kTiles * kTile];
   alignas(64) float sums[kChunkRows * kTiles * kTile];
@@ -62,7 +62,8 @@ inline void gemm_tiles(const PackedInt4& w, const Int8Rows& x, int64_t row, int6
   for (int64_t r = 0; r < count; ++r) {
     const float* from = sums + r * kTiles * kTile;
     float* to = y + (row + r) * w.out + output;
-    for (int64_t o = 0; o < outputs; ++o) to[o] = bias == nullptr ? from[o] : from[o] + bias[output + o];
+    const float* added = addend.at(row + r, output);
+    for (int64_t o = 0; o < outputs; ++o) to[o] = added == nullptr ? from[o] : from[o] + added[o];
   }
 }
 

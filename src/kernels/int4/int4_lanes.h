@@ -12,26 +12,26 @@ namespace {
 static_assert(kPanelOutputs == kGemmTiles * kTile);
 
 void multiply(const PackedInt4& w, const Int8Rows& x, int64_t row_begin, int64_t row_end, int64_t tile_begin,
-              int64_t tile_end, const float* bias, float* y) {
+              int64_t tile_end, Int4Addend addend, float* y) {
   if (x.lanes == 1) {
     for (int64_t tile = tile_begin; tile < tile_end; ++tile)
-      for (int64_t row = row_begin; row < row_end; ++row) direct_tile<1, 1, true>(w, x, row, tile, bias, y);
+      for (int64_t row = row_begin; row < row_end; ++row) direct_tile<1, 1, true>(w, x, row, tile, addend, y);
     return;
   }
   if (row_end - row_begin <= kMaxDirectRows) {
-    for (int64_t tile = tile_begin; tile < tile_end; ++tile) direct_all_rows(w, x, row_begin, row_end, tile, bias, y);
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile) direct_all_rows(w, x, row_begin, row_end, tile, addend, y);
     return;
   }
   for (int64_t row = row_begin; row < row_end; row += kChunkRows) {
     const int64_t count = row_end - row < kChunkRows ? row_end - row : kChunkRows;
     int64_t tile = tile_begin;
-    for (; tile + kGemmTiles <= tile_end; tile += kGemmTiles) gemm_tiles<kGemmTiles>(w, x, row, count, tile, bias, y);
-    for (; tile < tile_end; ++tile) gemm_tiles<1>(w, x, row, count, tile, bias, y);
+    for (; tile + kGemmTiles <= tile_end; tile += kGemmTiles) gemm_tiles<kGemmTiles>(w, x, row, count, tile, addend, y);
+    for (; tile < tile_end; ++tile) gemm_tiles<1>(w, x, row, count, tile, addend, y);
   }
 }
 
 void multiply_f32(const PackedInt4& w, const float* x, int64_t rows, int64_t row_begin, int64_t row_end,
-                  int64_t tile_begin, int64_t tile_end, const float* bias, float* y) {
+                  int64_t tile_begin, int64_t tile_end, Int4Addend addend, float* y) {
   const int64_t tiles = (w.out + kTile - 1) / kTile;
   const Vec::I low = Vec::iset1(15);
   const auto make_panel = [&](int64_t output, int64_t begin, int64_t depth, float* panel) {
@@ -62,8 +62,8 @@ void multiply_f32(const PackedInt4& w, const float* x, int64_t rows, int64_t row
     }
   };
   const int64_t out_end = tile_end * kTile < w.out ? tile_end * kTile : w.out;
-  multiply_panels(x, w.in, w.group_size, rows, row_begin, row_end, w.out, tile_begin * kTile, out_end, bias, y,
-                  make_panel);
+  multiply_panels(x, w.in, w.group_size, rows, row_begin, row_end, w.out, tile_begin * kTile, out_end, addend.values, y,
+                  make_panel, addend.row_stride);
 }
 
 }  // namespace

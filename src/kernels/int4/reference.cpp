@@ -24,7 +24,7 @@ Cell cell(const PackedInt4& w, int64_t out, int64_t i) {
 }
 
 void multiply(const PackedInt4& w, const Int8Rows& x, int64_t row_begin, int64_t row_end, int64_t tile_begin,
-              int64_t tile_end, const float* bias, float* y) {
+              int64_t tile_end, Int4Addend addend, float* y) {
   const int64_t padded = x.padded();
   for (int64_t r = row_begin; r < row_end; ++r) {
     const int64_t lane = r % x.lanes;
@@ -40,13 +40,14 @@ void multiply(const PackedInt4& w, const Int8Rows& x, int64_t row_begin, int64_t
         dot -= c.zero * x.sums[g * padded + r];
         sum = std::fma(static_cast<float>(dot), c.scale * x.scales[g * padded + r], sum);
       }
-      y[r * w.out + o] = bias == nullptr ? sum : sum + bias[o];
+      const float* addition = addend.at(r, o);
+      y[r * w.out + o] = addition == nullptr ? sum : sum + *addition;
     }
   }
 }
 
 void multiply_f32(const PackedInt4& w, const float* x, int64_t rows, int64_t row_begin, int64_t row_end,
-                  int64_t tile_begin, int64_t tile_end, const float* bias, float* y) {
+                  int64_t tile_begin, int64_t tile_end, Int4Addend addend, float* y) {
   for (int64_t r = row_begin; r < row_end; ++r) {
     for (int64_t o = tile_begin * kInt4Tile; o < tile_end * kInt4Tile && o < w.out; ++o) {
       float sum = 0.0f;
@@ -56,7 +57,8 @@ void multiply_f32(const PackedInt4& w, const float* x, int64_t rows, int64_t row
         sum = std::fma(static_cast<float>(c.code - c.zero) * c.scale,
                        x[(g * rows + r) * w.group_size + i % w.group_size], sum);
       }
-      y[r * w.out + o] = bias == nullptr ? sum : sum + bias[o];
+      const float* addition = addend.at(r, o);
+      y[r * w.out + o] = addition == nullptr ? sum : sum + *addition;
     }
   }
 }

@@ -53,11 +53,12 @@ inline void store_outputs(const float* sums, int64_t count, const float* bias, f
 
 // y [rows, out] for rows [row_begin, row_end) and outputs [out_begin, out_end), out_begin a multiple of
 // kPanelOutputs. x [blocks of `depth`][rows][depth], the last block shorter. make_panel(output, begin, depth, panel)
-// fills panel [depth][kPanelOutputs] for outputs from `output` (those >= out: anything finite).
+// fills panel [depth][kPanelOutputs] for outputs from `output` (those >= out: anything finite). bias [out], or
+// [rows, out] with a stride between rows.
 template <typename MakePanel>
 inline void multiply_panels(const float* x, int64_t in, int64_t block, int64_t rows, int64_t row_begin, int64_t row_end,
                             int64_t out, int64_t out_begin, int64_t out_end, const float* bias, float* y,
-                            const MakePanel& make_panel) {
+                            const MakePanel& make_panel, int64_t bias_stride = 0) {
   alignas(64) float panel[kPanelDepth * kPanelOutputs];
   alignas(64) float sums[kPanelChunk * kPanelOutputs];
   for (int64_t row = row_begin; row < row_end; row += kPanelChunk) {
@@ -75,7 +76,8 @@ inline void multiply_panels(const float* x, int64_t in, int64_t block, int64_t r
       }
       const int64_t outputs = out_end - output < kPanelOutputs ? out_end - output : kPanelOutputs;
       for (int64_t r = 0; r < count; ++r)
-        store_outputs(sums + r * kPanelOutputs, outputs, bias == nullptr ? nullptr : bias + output,
+        store_outputs(sums + r * kPanelOutputs, outputs,
+                      bias == nullptr ? nullptr : bias + (row + r) * bias_stride + output,
                       y + (row + r) * out + output);
     }
   }

@@ -172,6 +172,11 @@ std::unique_ptr<CpuLinear> read_dense_linear(const WeightSource& source, const s
   return linear;
 }
 
+std::unique_ptr<CpuLinear> make_int8_linear(LoadedTensor codes, std::vector<float> scales) {
+  PARO_CHECK(codes.view.dtype == DType::kI8 && codes.view.shape.at(0) == std::ssize(scales));
+  return std::make_unique<DenseLinear>(std::move(codes), std::vector<float>{}, std::move(scales));
+}
+
 std::optional<DenseParts> dense_parts(const Linear& linear) {
   const auto* dense = dynamic_cast<const DenseLinear*>(&linear);
   if (dense == nullptr || dense->parts().weight->dtype == DType::kI8) return std::nullopt;

@@ -83,64 +83,32 @@ Parts read_parts(const LinearTensors& t) {
 }
 
 PackedParo4 read_packed(const LinearTensors& t, const Parts& parts, const LoadHelp& help) {
-  PackedParo4 result;
-  result.weight = pack_stream_weight(t.source, parts.names, t.out, t.in, parts.weight, parts.order, help);
+  PackedParo4 result = pack_stream_weight(t.source, parts.names, t.out, t.in, parts.weight, parts.order, help);
   result.rotation = identity_rotation(t.in, result.weight.group_size);
   result.order = parts.order;
   result.bias = read_optional_bias(t.source, parts.names, t.out, t.bias);
   return result;
 }
 
-/// 8 bits, which no kernel takes: codes and zero points 0 to 255, scales as they are.
-Paro4Weight read_wide(const LinearTensors& t, const Parts& parts) {
-  const StreamWeight& from = parts.weight;
-  const int64_t groups = t.in / from.group;
-  const std::vector<float> scales = load_floats(t.source, parts.names.scales, {groups, t.out});
-  Paro4Weight weight;
-  weight.in = t.in;
-  weight.out = t.out;
-  weight.group_size = from.group;
-  weight.rotation = identity_rotation(t.in, from.group);
-  weight.bias = read_optional_bias(t.source, parts.names, t.out, t.bias);
-  weight.order = parts.order;
-  for (int64_t o = 0; o < t.out; ++o)
-    for (int64_t g = 0; g < groups; ++g) {
-      weight.zeros.push_back(from.zeros[static_cast<size_t>(g * t.out + o)]);
-      weight.scales.push_back(scales[static_cast<size_t>(g * t.out + o)]);
-    }
-  weight.codes.resize(static_cast<size_t>(t.out * t.in));
-  std::vector<uint8_t> codes(static_cast<size_t>(t.out));
-  for (int64_t k = 0; k < t.in; ++k) {
-    unpack_stream_row(from.words.view.data, t.out, from.bits,
-                      parts.order.empty() ? k : parts.order[static_cast<size_t>(k)], codes.data());
-    for (int64_t o = 0; o < t.out; ++o) weight.codes[static_cast<size_t>(o * t.in + k)] = codes[static_cast<size_t>(o)];
-  }
-  return weight;
-}
-
-/// It runs as what it means, in 16 bits.
-std::unique_ptr<CpuLinear> load_as_dense(const LinearTensors& t, const Parts& parts) {
-  const Paro4Weight weight = read_wide(t, parts);
-  return make_dense_linear(to_f16(dequantize_paro4(weight)), t.out, t.in, weight.bias);
-}
-
 std::unique_ptr<CpuLinear> load(const LinearTensors& t, const LoadHelp& help) {
   const Parts parts = read_parts(t);
-  auto linear = parts.weight.bits <= 4 ? make_paro4_linear(read_packed(t, parts, help)) : load_as_dense(t, parts);
+  auto linear = make_paro4_linear(read_packed(t, parts, help));
   for (const std::string& read : {parts.names.qweight, parts.names.zeros, parts.names.scales}) t.source.was_read(read);
   return linear;
 }
 
 Paro4Weight read(const LinearTensors& t) {
   const Parts parts = read_parts(t);
-  return parts.weight.bits > 4 ? read_wide(t, parts) : unpack_paro4(read_packed(t, parts, {}));
+  Paro4Weight weight = unpack_paro4(read_packed(t, parts, {}));
+  weight.bits = parts.weight.bits;
+  return weight;
 }
 
 std::vector<TensorToWrite> tensors(const std::string& name, const Paro4Weight& weight,
                                    const QuantizationConfig& config) {
-  PARO_CHECK(is_identity(*weight.rotation) && config.bits <= 4 && !config.zeros_minus_one);
+  PARO_CHECK(is_identity(*weight.rotation) && !config.zeros_minus_one);
   const auto w = std::make_shared<const Paro4Weight>(weight);
-  std::vector<TensorToWrite> result = stream_tensors(name, w, static_cast<int>(config.bits));
+  std::vector<TensorToWrite> result = stream_tensors(name, w, static_cast<int>(weight.bits));
   result.push_back(made_tensor(name + ".g_idx", DType::kI32, {w->in}, [w] {
     std::vector<int32_t> g_idx(static_cast<size_t>(w->in));
     for (int64_t k = 0; k < w->in; ++k) {
@@ -152,9 +120,9 @@ std::vector<TensorToWrite> tensors(const std::string& name, const Paro4Weight& w
   return result;
 }
 
-/// A regular expression that matches exactly this name.
-std::string pattern_of(const std::string& name) {
-  std::string pattern = "-:^";
+/// A regular expression that matches exactly this name, as a key of "dynamic": + other settings, - left out.
+std::string pattern_of(const char* sign, const std::string& name) {
+  std::string pattern = fmt::format("{}:^", sign);
   for (const char c : name) {
     if (c == '.') pattern += '\\';
     pattern += c;
@@ -169,9 +137,10 @@ Json describe(const QuantizationConfig& config, const WrittenLinears& linears) {
                {"desc_act", config.act_order}, {"static_groups", false}, {"sym", false},
                {"true_sequential", true},      {"lm_head", false},       {"checkpoint_format", "gptq_v2"},
                {"pack_dtype", "int32"}};
+  for (const auto& [name, bits] : config.linear_bits) json["dynamic"][pattern_of("+", name)] = {{"bits", bits}};
   if (linears.kept.empty()) return json;
   // GPTQModel, vLLM and SGLang go by the exceptions, transformers (optimum) by the list of what is quantized.
-  for (const std::string& name : linears.kept) json["dynamic"][pattern_of(name)] = Json::object();
+  for (const std::string& name : linears.kept) json["dynamic"][pattern_of("-", name)] = Json::object();
   json["modules_in_block_to_quantize"] = Json::array({linears.quantized});
   return json;
 }

@@ -39,8 +39,8 @@ std::vector<uint32_t> pack_streams(const uint8_t* codes, int64_t rows, int64_t c
   return words;
 }
 
-void pack_stream_tiles(const std::byte* words, int64_t in, int64_t out, int bits, const std::vector<int32_t>& order,
-                       int64_t begin, int64_t end, uint8_t* codes) {
+void pack_stream_tiles(const std::byte* words, int64_t in, int64_t out, int bits, int shift,
+                       const std::vector<int32_t>& order, int64_t begin, int64_t end, uint8_t* codes) {
   constexpr int64_t kTile = 16;
   std::vector<uint8_t> rows(static_cast<size_t>(8 * out));
   for (int64_t first = begin; first < end; first += 8) {
@@ -54,7 +54,8 @@ void pack_stream_tiles(const std::byte* words, int64_t in, int64_t out, int bits
       const uint8_t* from = rows.data() + tile * kTile;
       for (int64_t o = 0; o < outputs; ++o)
         for (int64_t i = 0; i < 4; ++i)
-          line[o * 4 + i] = static_cast<uint8_t>(from[i * out + o] | (from[(i + 4) * out + o] << 4));
+          line[o * 4 + i] =
+              static_cast<uint8_t>(((from[i * out + o] >> shift) & 15) | ((from[(i + 4) * out + o] >> shift) << 4));
     }
   }
 }

@@ -15,8 +15,9 @@ void unpack_stream_row(const std::byte* words, int64_t columns, int bits, int64_
 std::vector<uint32_t> pack_streams(const uint8_t* codes, int64_t rows, int64_t columns, int bits);
 
 /// Inputs [begin, end), in multiples of 8, of words [in * bits / 32, out] into the tiles of PackedInt4
-/// (kernels/int4/int4.h): codes [tiles][in/8][16][4]. Input i there is input order[i] here (empty: i).
-void pack_stream_tiles(const std::byte* words, int64_t in, int64_t out, int bits, const std::vector<int32_t>& order,
-                       int64_t begin, int64_t end, uint8_t* codes);
+/// (kernels/int4/int4.h): codes [tiles][in/8][16][4]. Input i there is input order[i] here (empty: i). What is packed
+/// of a code are its four bits from `shift` on (0, or 4 for the upper half of 8 bits).
+void pack_stream_tiles(const std::byte* words, int64_t in, int64_t out, int bits, int shift,
+                       const std::vector<int32_t>& order, int64_t begin, int64_t end, uint8_t* codes);
 
 }  // namespace paro

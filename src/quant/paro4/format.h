@@ -31,8 +31,9 @@ struct Paro4Weight {
   int64_t in = 0;
   int64_t out = 0;
   int64_t group_size = 0;
-  std::vector<uint8_t> codes;  // [out, in], 0..15 (GPTQ's 8 bits: 0..255)
-  std::vector<uint8_t> zeros;  // [out, in/g], likewise
+  int64_t bits = 4;            // of a code: 2, 3, 4 or 8
+  std::vector<uint8_t> codes;  // [out, in], 0 .. 2^bits - 1
+  std::vector<uint8_t> zeros;  // [out, in/g], the same
   std::vector<float> scales;   // [out, in/g], rounded to f16
   std::shared_ptr<const PairRotation> rotation;
   std::vector<float> bias;     // [out] or empty

@@ -1,6 +1,7 @@
 #include "quant/paro4/packed_weight.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -138,10 +139,38 @@ PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& nam
   return result;
 }
 
+uint16_t upper_scale(float scale, const std::string& place) {
+  const uint16_t upper = f32_to_f16(16.0f * scale);
+  if (!std::isfinite(f16_to_f32(upper)))
+    fail_input("{}: a scale of 8-bit codes: expected up to 4094, found {}", place, scale);
+  return upper;
+}
+
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool) {
-  return {pack_int4(weight.codes.data(), weight.zeros.data(), weight.scales.data(), weight.out, weight.in,
-                    weight.group_size, pool),
-          weight.rotation, weight.bias, weight.order};
+  const auto pack = [&](const std::vector<uint8_t>& codes, const std::vector<uint8_t>& zeros,
+                        const std::vector<float>& scales) {
+    return pack_int4(codes.data(), zeros.data(), scales.data(), weight.out, weight.in, weight.group_size, pool);
+  };
+  PackedParo4 packed;
+  packed.rotation = weight.rotation;
+  packed.bias = weight.bias;
+  packed.order = weight.order;
+  if (weight.bits <= 4) {
+    packed.weight = pack(weight.codes, weight.zeros, weight.scales);
+    return packed;
+  }
+  const auto half = [](const std::vector<uint8_t>& from, int shift) {
+    std::vector<uint8_t> result(from.size());
+    std::transform(from.begin(), from.end(), result.begin(),
+                   [shift](uint8_t v) { return static_cast<uint8_t>((v >> shift) & 15); });
+    return result;
+  };
+  std::vector<float> upper(weight.scales.size());
+  std::transform(weight.scales.begin(), weight.scales.end(), upper.begin(),
+                 [](float s) { return f16_to_f32(upper_scale(s, "a weight")); });
+  packed.weight = pack(half(weight.codes, 4), half(weight.zeros, 4), upper);
+  packed.low = pack(half(weight.codes, 0), half(weight.zeros, 0), weight.scales);
+  return packed;
 }
 
 Paro4Weight unpack_paro4(const PackedParo4& packed) {
@@ -153,6 +182,15 @@ Paro4Weight unpack_paro4(const PackedParo4& packed) {
   weight.bias = packed.bias;
   weight.order = packed.order;
   unpack_int4(packed.weight, weight.codes, weight.zeros, weight.scales);
+  if (!packed.low) return weight;
+  weight.bits = 8;
+  std::vector<uint8_t> codes, zeros;
+  unpack_int4(*packed.low, codes, zeros, weight.scales);
+  const auto join = [](std::vector<uint8_t>& upper, const std::vector<uint8_t>& lower) {
+    for (size_t i = 0; i < upper.size(); ++i) upper[i] = static_cast<uint8_t>(upper[i] << 4 | lower[i]);
+  };
+  join(weight.codes, codes);
+  join(weight.zeros, zeros);
   return weight;
 }
 

@@ -1,8 +1,10 @@
-// A 4-bit linear as the kernels read it, made from the checkpoint's words without a form in between.
+// A linear of up to 4 bits, or of 8, as the kernels read it, made from the checkpoint's words without a form in
+// between.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,11 @@
 
 namespace paro {
 
+/// Codes of 8 bits run as two 4-bit weights over one input: q = 16 h + l and z = 16 zh + zl, so that
+/// (q - z) s = (h - zh) 16 s + (l - zl) s.
 struct PackedParo4 {
   PackedInt4 weight;
+  std::optional<PackedInt4> low;  // of 8 bits: l, zl and s; `weight` then has h, zh and 16 s
   std::shared_ptr<const PairRotation> rotation;
   std::vector<float> bias;     // [out] or empty
   std::vector<int32_t> order;  // of Paro4Weight
@@ -25,6 +30,8 @@ struct PackedParo4 {
 void allocate_packed(PackedInt4& packed);
 /// The same out of two sections of `prepared` (null: no cache). False, and nothing changed, unless both are there.
 bool find_packed(const PreparedCache* prepared, const std::string& codes, const std::string& meta, PackedInt4& packed);
+/// 16 s, in F16, of the upper half of 8 bits. Error{kInput} naming `place` where that is beyond F16.
+uint16_t upper_scale(float scale, const std::string& place);
 /// Gives both to `prepared`, under these names.
 void keep_packed(PreparedCache* prepared, const std::string& codes, const std::string& meta, const PackedInt4& packed);
 
@@ -32,7 +39,7 @@ void keep_packed(PreparedCache* prepared, const std::string& codes, const std::s
 PackedParo4 read_packed_paro4(const WeightSource& source, const std::string& name, int64_t out, int64_t in, bool bias,
                               const LoadHelp& help = {});
 PackedParo4 pack_paro4(const Paro4Weight& weight, ThreadPool* pool = nullptr);
-/// The numbers again.
+/// The numbers again (Paro4Weight::bits: 4 or 8).
 Paro4Weight unpack_paro4(const PackedParo4& packed);
 
 /// The groups of the kernels for groups of `file_group` inputs, a multiple of 32: the same up to 128, else cut into

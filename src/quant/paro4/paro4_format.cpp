@@ -12,16 +12,15 @@ namespace paro {
 namespace {
 
 /// Not named: 4.
-int64_t bits_of(const LinearTensors& t) { return t.config.bits == 0 ? 4 : t.config.bits; }
+int64_t bits_of(const LinearTensors& t) { return t.config.bits == 0 ? 4 : t.config.bits_of(t.name); }
 
-/// 2 and 3 bits, our extension: codes and zero points as streams of bits, all else as with 4.
+/// 2, 3 and 8 bits, our extension: codes and zero points as streams of bits, all else as with 4.
 PackedParo4 read_streams(const LinearTensors& t, const Paro4Names& names, const LoadHelp& help) {
   const int64_t group = read_group_size(t.source, names, t.out, t.in);
   const StreamWeight streams =
-      read_stream_weight(t.source, names, t.out, t.in, static_cast<int>(t.config.bits), group, false);
-  PackedParo4 result;
+      read_stream_weight(t.source, names, t.out, t.in, static_cast<int>(bits_of(t)), group, false);
+  PackedParo4 result = pack_stream_weight(t.source, names, t.out, t.in, streams, {}, help);
   result.rotation = read_rotation(t.source, names, t.in, group);
-  result.weight = pack_stream_weight(t.source, names, t.out, t.in, streams, {}, help);
   result.bias = read_paro4_bias(t.source, names, t.out, t.bias);
   for (const std::string& read : {names.qweight, names.zeros, names.scales, names.theta, names.pairs})
     t.source.was_read(read);
@@ -31,8 +30,8 @@ PackedParo4 read_streams(const LinearTensors& t, const Paro4Names& names, const 
 std::unique_ptr<CpuLinear> load(const LinearTensors& t, const LoadHelp& help) {
   const Paro4Names names = paro4_names(t.source, t.name);
   const int64_t bits = bits_of(t);
-  if (bits < 2 || bits > 4)
-    fail_input("{}: {}: expected 2, 3 or 4 bits, found {}", t.source.place(names.qweight), names.qweight, bits);
+  if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
+    fail_input("{}: {}: expected 2, 3, 4 or 8 bits, found {}", t.source.place(names.qweight), names.qweight, bits);
   if (!t.source.has(names.theta))
     fail_input("{}: {} is there but {} is not: quantized by another method than quantization_config says (GPTQ, AWQ?)",
                t.source.place(names.qweight), names.qweight, names.theta);
@@ -45,24 +44,27 @@ std::unique_ptr<CpuLinear> load(const LinearTensors& t, const LoadHelp& help) {
 
 Paro4Weight read(const LinearTensors& t) {
   if (bits_of(t) == 4) return read_paro4(t.source, t.name, t.out, t.in, t.bias);
-  return unpack_paro4(read_streams(t, paro4_names(t.source, t.name), {}));
+  Paro4Weight weight = unpack_paro4(read_streams(t, paro4_names(t.source, t.name), {}));
+  weight.bits = bits_of(t);
+  return weight;
 }
 
-std::vector<TensorToWrite> tensors(const std::string& name, const Paro4Weight& weight,
-                                   const QuantizationConfig& config) {
-  if (config.bits == 4) return paro4_tensors(name, weight);
+std::vector<TensorToWrite> tensors(const std::string& name, const Paro4Weight& weight, const QuantizationConfig&) {
+  if (weight.bits == 4) return paro4_tensors(name, weight);
   const auto w = std::make_shared<const Paro4Weight>(weight);
-  std::vector<TensorToWrite> result = stream_tensors(name, w, static_cast<int>(config.bits));
+  std::vector<TensorToWrite> result = stream_tensors(name, w, static_cast<int>(weight.bits));
   for (TensorToWrite& tensor : rotation_tensors(name, w)) result.push_back(std::move(tensor));
   return result;
 }
 
 /// The format lists no exceptions: a linear without codes is not quantized.
 Json describe(const QuantizationConfig& config, const WrittenLinears&) {
-  return {{"quant_method", "paroquant"},
-          {"bits", config.bits},
-          {"group_size", config.group_size},
-          {"krot", std::max<int64_t>(1, config.rotations)}};
+  Json json = {{"quant_method", "paroquant"},
+               {"bits", config.bits},
+               {"group_size", config.group_size},
+               {"krot", std::max<int64_t>(1, config.rotations)}};
+  if (!config.linear_bits.empty()) json["linear_bits"] = config.linear_bits;
+  return json;
 }
 
 }  // namespace

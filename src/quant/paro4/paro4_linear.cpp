@@ -49,6 +49,7 @@ class Paro4Linear : public CpuLinear {
  public:
   explicit Paro4Linear(PackedParo4 weight)
       : packed_(std::move(weight.weight)),
+        low_(std::move(weight.low)),
         rotation_(shared_tables(*weight.rotation, weight.order)),
         bias_(std::move(weight.bias)) {
     in = packed_.in;
@@ -104,16 +105,21 @@ class Paro4Linear : public CpuLinear {
     x.lanes = input.lanes;
     for_pieces(cut(context, input.rows), begin, end, [&](int64_t row, int64_t row_end, int64_t tile, int64_t tile_end) {
       kernels.multiply(packed_, x, row, row_end, tile, tile_end, bias(), y);
+      if (low_) kernels.multiply(*low_, x, row, row_end, tile, tile_end, Int4Addend::results(y, out), y);
     });
   }
 
   int64_t weight_bytes() const override {
-    return packed_.bytes() + rotation_->tables.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)) +
+    return code_bytes() + rotation_->tables.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)) +
            static_cast<int64_t>(rotation_->order.size() * sizeof(int32_t));
   }
 
   std::vector<float> dequantize() const override {
     std::vector<float> w = unpack_int4(packed_);
+    if (low_) {
+      const std::vector<float> rest = unpack_int4(*low_);
+      for (size_t i = 0; i < w.size(); ++i) w[i] += rest[i];
+    }
     unrotate_weight(rotation_->rotation, w.data(), out);
     return in_natural_order(std::move(w), in, rotation_->order);
   }
@@ -208,7 +214,7 @@ class Paro4Linear : public CpuLinear {
   Cut cut(const CpuContext& context, int64_t rows) const {
     const int64_t tiles = packed_.tiles();
     const int64_t tile_grain = int4_kernels(context.isa).tile_grain;
-    int64_t grain = std::max<int64_t>(1, kRangeBytes / (packed_.bytes() / tiles));
+    int64_t grain = std::max<int64_t>(1, kRangeBytes / (code_bytes() / tiles));
     grain = std::min(grain, std::max<int64_t>(1, tiles / (context.pool.size() * 4)));
     return {rows, tiles, (grain + tile_grain - 1) / tile_grain * tile_grain};
   }
@@ -240,13 +246,17 @@ class Paro4Linear : public CpuLinear {
     context.pool.parallel_for(whole.pieces(), 1, [&](int64_t begin, int64_t end) {
       for_pieces(whole, begin, end, [&](int64_t row, int64_t row_end, int64_t tile, int64_t tile_end) {
         kernels.multiply_f32(packed_, x, input.rows, row, row_end, tile, tile_end, bias(), y);
+        if (low_)
+          kernels.multiply_f32(*low_, x, input.rows, row, row_end, tile, tile_end, Int4Addend::results(y, out), y);
       });
     });
   }
 
   const float* bias() const { return bias_.empty() ? nullptr : bias_.data(); }
+  int64_t code_bytes() const { return packed_.bytes() + (low_ ? low_->bytes() : 0); }
 
   PackedInt4 packed_;
+  std::optional<PackedInt4> low_;
   std::shared_ptr<const SharedRotation> rotation_;
   std::vector<float> bias_;
 };

@@ -1,4 +1,4 @@
-// A ParoQuant linear on the CPU: packed 4-bit weights, the input rotated and (by default) rounded to int8.
+// A ParoQuant linear on the CPU: packed weights of 4 or 8 bits, the input rotated and (by default) rounded to int8.
 #pragma once
 
 #include <memory>

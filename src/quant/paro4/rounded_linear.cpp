@@ -1,123 +1,32 @@
 // A dense weight rounded to 4 bits at load, for the int4 kernels: no rotation, groups of 32 inputs.
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "quant/dense/dense_linear.h"
 #include "quant/paro4/packed_weight.h"
 #include "quant/paro4/paro4_linear.h"
-#include "quant/paro4/rtn.h"
+#include "quant/paro4/rounded_rows.h"
 
 namespace paro {
-namespace {
-
-constexpr int64_t kGroup = kRoundedInt4Group;
-// Outputs rounded and packed together; a multiple of kInt4Tile.
-constexpr int64_t kRangeOutputs = 16 * kInt4Tile;
-// Ranges tried: 1, 0.975, ... 0.6 of the values'. Finer steps or both ends on their own gain under 1 % of the error.
-constexpr int kRatios = 17;
-constexpr float kRatioStep = 0.025f;
-// Added and subtracted, it rounds a number below 2^22 to the nearest integer, ties to even (1.5 * 2^23).
-constexpr float kRounder = 12582912.0f;
-
-struct Grid {
-  float scale;
-  float zero;
-  float code(float x) const {
-    // Far outside, the ratio's size does not matter: it is clamped to a code.
-    const float ratio = std::clamp(x / scale, -64.0f, 64.0f);
-    return std::clamp((ratio + kRounder) - kRounder + zero, 0.0f, 15.0f);
-  }
-};
-
-// The grid of least squared error on x [kGroup].
-Grid best_grid(const float* x) {
-  const auto [least, most] = std::minmax_element(x, x + kGroup);
-  Grid best = {};
-  float best_error = std::numeric_limits<float>::infinity();
-  for (int step = 0; step < kRatios; ++step) {
-    const float ratio = 1.0f - kRatioStep * static_cast<float>(step);
-    const auto [scale, zero] = rtn_scale_zero(*least * ratio, *most * ratio);
-    const Grid grid = {scale, static_cast<float>(zero)};
-    float error = 0.0f;
-    for (int64_t i = 0; i < kGroup; ++i) {
-      const float miss = (grid.code(x[i]) - grid.zero) * scale - x[i];
-      error += miss * miss;
-    }
-    if (error < best_error || step == 0) {
-      best_error = error;
-      best = grid;
-    }
-  }
-  return best;
-}
-
-// Outputs [begin, end) of the weight, packed.
-PackedInt4 round_outputs(const TensorView& weight, int64_t begin, int64_t end) {
-  const int64_t in = weight.shape[1];
-  const int64_t groups = in / kGroup;
-  std::vector<float> row(static_cast<size_t>(in));
-  std::vector<uint8_t> codes(static_cast<size_t>((end - begin) * in));
-  std::vector<uint8_t> zeros(static_cast<size_t>((end - begin) * groups));
-  std::vector<float> scales(zeros.size());
-  for (int64_t o = 0; o < end - begin; ++o) {
-    copy_as_f32(weight, (begin + o) * in, in, row.data());
-    // A row that is not finite keeps giving results that are not.
-    const bool finite = std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
-    for (int64_t g = 0; g < groups; ++g) {
-      const float* x = row.data() + g * kGroup;
-      const Grid grid = finite ? best_grid(x) : Grid{std::numeric_limits<float>::quiet_NaN(), 0.0f};
-      const auto at = static_cast<size_t>(o * groups + g);
-      scales[at] = grid.scale;
-      zeros[at] = static_cast<uint8_t>(grid.zero);
-      for (int64_t i = 0; finite && i < kGroup; ++i)
-        codes[static_cast<size_t>(o * in + g * kGroup + i)] = static_cast<uint8_t>(grid.code(x[i]));
-    }
-  }
-  return pack_int4(codes.data(), zeros.data(), scales.data(), end - begin, in, kGroup);
-}
-
-// All of it into `packed`, whose memory is there.
-void round_weight(const TensorView& weight, PackedInt4& packed, ThreadPool& pool) {
-  const auto tile_code_bytes = static_cast<size_t>(packed.codes.size() / packed.tiles());
-  const auto tile_meta_bytes = static_cast<size_t>(packed.meta.size() / packed.tiles());
-  const int64_t ranges = (packed.out + kRangeOutputs - 1) / kRangeOutputs;
-  pool.parallel_for(ranges, 1, [&](int64_t first, int64_t last) {
-    for (int64_t range = first; range < last; ++range) {
-      const int64_t begin = range * kRangeOutputs;
-      const PackedInt4 part = round_outputs(weight, begin, std::min(begin + kRangeOutputs, packed.out));
-      // Tiles lie one after another in both arrays.
-      const auto tile = static_cast<size_t>(begin / kInt4Tile);
-      std::memcpy(packed.codes.data() + tile * tile_code_bytes, part.codes.data(),
-                  static_cast<size_t>(part.codes.size()));
-      std::memcpy(packed.meta.data() + tile * tile_meta_bytes, part.meta.data(), static_cast<size_t>(part.meta.size()));
-    }
-  });
-}
-
-}  // namespace
 
 std::unique_ptr<CpuLinear> rounded_to_int4(const Linear& linear, ThreadPool& pool, PreparedCache* prepared) {
   const std::optional<DenseParts> dense = dense_parts(linear);
   if (!dense) return nullptr;
-  PARO_CHECK(linear.in % kGroup == 0);
+  PARO_CHECK(linear.in % kRoundedInt4Group == 0);
   PackedInt4 packed;
   packed.in = linear.in;
   packed.out = linear.out;
-  packed.group_size = kGroup;
+  packed.group_size = kRoundedInt4Group;
   const std::string codes = linear.name + ".int4";
   const std::string meta = linear.name + ".int4_meta";
   if (!find_packed(prepared, codes, meta, packed)) {
     allocate_packed(packed);
-    round_weight(*dense->weight, packed, pool);
+    pack_rows(packed, &pool, [&](int64_t begin, int64_t end) { return round_rows(*dense->weight, begin, end); });
     keep_packed(prepared, codes, meta, packed);
   }
-  auto rounded = make_paro4_linear({std::move(packed), identity_rotation(linear.in, kGroup), *dense->bias});
+  auto rounded =
+      make_paro4_linear({std::move(packed), {}, identity_rotation(linear.in, kRoundedInt4Group), *dense->bias, {}});
   rounded->name = linear.name;
   return rounded;
 }

@@ -1,5 +1,6 @@
 #include "quant/paro4/stream_weight.h"
 
+#include "base/dtype.h"
 #include "base/error.h"
 #include "quant/paro4/bit_streams.h"
 #include "quant/paro4/packing.h"
@@ -43,24 +44,38 @@ StreamWeight read_stream_weight(const WeightSource& source, const Paro4Names& na
   return weight;
 }
 
-PackedInt4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
-                              const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help) {
-  PARO_CHECK(weight.bits <= 4);
+PackedParo4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                               const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help) {
   const int64_t groups = in / weight.group;
-  const auto make_groups = [&] {
-    Int4Groups made{to_f16(load_floats(source, names.scales, {groups, out})), {}};
-    std::vector<uint8_t> by_output(weight.zeros.size());  // [out, groups]
-    for (int64_t g = 0; g < groups; ++g)
-      for (int64_t o = 0; o < out; ++o)
-        by_output[static_cast<size_t>(o * groups + g)] = weight.zeros[static_cast<size_t>(g * out + o)];
-    made.zeros = pack_words(by_output.data(), groups, out);
-    source.will_read(names.qweight);
-    return made;
+  // Four bits of each code and zero point from `shift` on.
+  const auto pack = [&](int shift, const std::string& suffix) {
+    const auto make_groups = [&] {
+      Int4Groups made{to_f16(load_floats(source, names.scales, {groups, out})), {}};
+      for (uint16_t& scale : made.scales)
+        if (shift > 0) scale = upper_scale(f16_to_f32(scale), source.place(names.scales) + ": " + names.scales);
+      std::vector<uint8_t> by_output(weight.zeros.size());  // [out, groups]
+      for (int64_t g = 0; g < groups; ++g)
+        for (int64_t o = 0; o < out; ++o)
+          by_output[static_cast<size_t>(o * groups + g)] =
+              static_cast<uint8_t>((weight.zeros[static_cast<size_t>(g * out + o)] >> shift) & 15);
+      made.zeros = pack_words(by_output.data(), groups, out);
+      source.will_read(names.qweight);
+      return made;
+    };
+    const auto pack_codes = [&](int64_t begin, int64_t end, uint8_t* codes) {
+      pack_stream_tiles(weight.words.view.data, in, out, weight.bits, shift, order, begin, end, codes);
+    };
+    return make_packed_int4(out, in, weight.group,
+                            {names.qweight + suffix, names.scales + suffix, make_groups, pack_codes}, help);
   };
-  const auto pack_codes = [&](int64_t begin, int64_t end, uint8_t* codes) {
-    pack_stream_tiles(weight.words.view.data, in, out, weight.bits, order, begin, end, codes);
-  };
-  return make_packed_int4(out, in, weight.group, {names.qweight, names.scales, make_groups, pack_codes}, help);
+  PackedParo4 packed;
+  if (weight.bits <= 4) {
+    packed.weight = pack(0, "");
+  } else {
+    packed.weight = pack(4, ".upper");
+    packed.low = pack(0, ".lower");
+  }
+  return packed;
 }
 
 std::vector<TensorToWrite> stream_tensors(const std::string& name, const std::shared_ptr<const Paro4Weight>& weight,

@@ -1,5 +1,5 @@
 // Codes of other widths than 4 bits, and all of GPTQ's: streams of bits through words of 32 (bit_streams.h). What the
-// GPTQ format and the extension of the ParoQuant format to 2 and 3 bits share.
+// GPTQ format and the extension of the ParoQuant format to 2, 3 and 8 bits share.
 #pragma once
 
 #include <memory>
@@ -22,9 +22,10 @@ struct StreamWeight {
 StreamWeight read_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in, int bits,
                                 int64_t configured, bool zeros_minus_one);
 
-/// Up to 4 bits, for the kernels, in the groups of kernel_group; input i is input order[i] of the file (empty: i).
-PackedInt4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
-                              const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help);
+/// For the kernels, in the groups of kernel_group; input i is input order[i] of the file (empty: i). Sets weight and
+/// low of the result.
+PackedParo4 pack_stream_weight(const WeightSource& source, const Paro4Names& names, int64_t out, int64_t in,
+                               const StreamWeight& weight, const std::vector<int32_t>& order, const LoadHelp& help);
 
 /// X.qweight, X.qzeros, X.scales, and X.bias where there is one; inputs in the linear's own order.
 std::vector<TensorToWrite> stream_tensors(const std::string& name, const std::shared_ptr<const Paro4Weight>& weight,
