@@ -334,6 +334,49 @@ TEST_F(Quantize, EmbeddingsAndHeadsOfFewerBits) {
   expect_error(o, ErrorKind::kInput, {"--embedding-bits 4", "multiple of 64, found 96"});
 }
 
+// The budget holds in the file, a table counts, rules win, and the allocation beats all linears at the width below.
+TEST_F(Quantize, TargetBitsAreAllocatedUnderTheBudget) {
+  QuantizeOptions three = options("three");
+  three.bits = 3;
+  quantize(three);
+  for (const Sensitivity sensitivity : {Sensitivity::kProbe, Sensitivity::kOutput}) {
+    QuantizeOptions o = options(sensitivity == Sensitivity::kProbe ? "probe" : "output");
+    o.target_bits = 4.2;
+    o.sensitivity = sensitivity;
+    const Json report = quantize(o);
+    EXPECT_LT(report["verify_kl"].get<double>(), 1e-3);
+    const Json& allocation = report["allocation"];
+    EXPECT_EQ(allocation["linears"].size(), 21u);
+    EXPECT_LE(allocation["bits_per_weight"].get<double>(), 4.2);
+    EXPECT_GT(allocation["bits_per_weight"].get<double>(), 4.0);
+    EXPECT_LT(allocation["predicted"].get<double>(), allocation["predicted_uniform"]["3"].get<double>());
+    double bits = 0.0, weights = 0.0;
+    const Checkpoint written = open_checkpoint_folder(o.output);
+    for (const TensorInfo& info : written.weights->tensors()) {
+      if (info.name.ends_with(".qweight") || info.name.ends_with(".qzeros") || info.name.ends_with("_proj.scales"))
+        bits += 8.0 * static_cast<double>(info.stored_bytes);
+      // 16 bits for each group of 32.
+      if (info.name.ends_with("_proj.scales")) weights += static_cast<double>(info.stored_bytes) / 2.0 * 32.0;
+    }
+    EXPECT_NEAR(bits / weights, allocation["bits_per_weight"].get<double>(), 1e-6);
+    EXPECT_THAT(bytes(o.output.filename().string() + "/README.md"), HasSubstr("most sensitive linears"));
+    EXPECT_LT(divergence(o.output.filename().string()), divergence("three"));
+  }
+  QuantizeOptions o = options("table");
+  o.target_bits = 6.0;
+  o.head_bits = 8;
+  o.bits_for = {{"down_proj", 2}, {"up_proj", 16}};
+  const Json allocation = quantize(o)["allocation"];
+  EXPECT_LE(allocation["bits_per_weight"].get<double>(), 6.0);
+  EXPECT_EQ(allocation["linears"].size(), 15u);
+  o = options("bad");
+  o.target_bits = 1.5;
+  expect_error(o, ErrorKind::kUsage, {"--target-bits 1.5", "expected 2.56"});
+  o = options("bad", Method::kRtn);
+  o.target_bits = 4.0;
+  expect_error(o, ErrorKind::kUsage, {"--target-bits 4", "--method paroquant or gptq"});
+}
+
 TEST_F(Quantize, AwqIsCloserThanNearestAndScalesWithoutClippingAlready) {
   write_tiny_model(folder_ / "source", {.layers = 3, .kv_heads = 1});
   quantize(options("rtn", Method::kRtn));
@@ -500,6 +543,11 @@ TEST_F(Quantize, AnInterruptedRunResumesToTheSameBytes) {
   expect_resumed("mixed", [&](const std::string& name) {
     QuantizeOptions o = options(name);
     o.bits_for = {{"down_proj", 8}, {"q_proj", 3}, {"v_proj", 16}};
+    return o;
+  });
+  expect_resumed("target", [&](const std::string& name) {
+    QuantizeOptions o = options(name);
+    o.target_bits = 4.0;
     return o;
   });
   expect_resumed("ends", [&](const std::string& name) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/progress.h"
+#include "calib/target_bits.h"
 #include "io/safetensors.h"
 #include "quant/method.h"
 
@@ -184,6 +185,7 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
         "\nRotations of the heads' values are merged into v and o: expected rounding error {:.3f} of that "
         "without.\n",
         figures.transform["values_loss"].get<double>());
+  if (!figures.allocation.is_null()) card += target_bits_text(figures.allocation);
   if (options.method != Method::kRtn)
     card += fmt::format(
                 "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; "

@@ -19,7 +19,8 @@ struct ExportedFigures {
   double verify_kl = 0.0;       // mean KL of the reopened checkpoint's logits to the calibration stream's, nats
   double verify_kl_int8 = 0.0;  // the same with int8 activations
   double seconds = 0.0;
-  Json transform;  // null without merged rotations
+  Json transform;   // null without merged rotations
+  Json allocation;  // null without --target-bits
 };
 
 /// safetensors (quantized linears from the work folder, the tables of `ends`, all else in F16), tokenizer files,

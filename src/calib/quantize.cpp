@@ -14,6 +14,8 @@
 #include "calib/linear_bits.h"
 #include "calib/outline.h"
 #include "calib/self_text.h"
+#include "calib/sensitivity.h"
+#include "calib/target_bits.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
 #include "calib/work_folder.h"
@@ -50,10 +52,6 @@ Source open_source(const QuantizeOptions& options) {
     fail_input("--seq-len {}: the model's context is {} tokens", amount.seq_len, source.config.max_positions);
   return source;
 }
-
-/// What the outputs of a linear of this width must be a multiple of: a row's zero points fill whole words of 32 bits,
-/// and 8 outputs lie together.
-int64_t outputs_multiple(int64_t bits) { return bits == 4 || bits == 8 ? 8 : bits == 3 ? 32 : 16; }
 
 std::vector<std::string> names_of(const std::vector<LinearOutline>& linears) {
   std::vector<std::string> names;
@@ -169,7 +167,8 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   // Refuse what cannot work before the first expensive step.
   ModelConfig untied = source.config;
   untied.tied_embeddings = untied.tied_embeddings && options.transform == Transform::kOnline;
-  end_bits(options, untied);
+  const EndBits ends_wanted = end_bits(options, untied);
+  if (options.target_bits) check_target_bits(options, untied, linears, ends_wanted, bits);
   check_shapes(options, source, device.factory(), linears, bits);
   const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
   std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
@@ -193,6 +192,10 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   if (options.format != "paroquant" && effective.rotations > 0)
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
+  Json allocation;
+  if (options.target_bits)
+    allocation = apply_target_bits(options, config, *checkpoint.weights, end_bits(options, config), *ids,
+                                   amount.seq_len, device, work, bits);
   EndTables tables(options, config, *checkpoint.weights);
   auto ends = load_model_ends(config, tables.source(), device.factory());
   Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
@@ -240,6 +243,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   }
   figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   figures.transform = transformed.report;
+  figures.allocation = allocation;
   export_card(options, checkpoint, layers, figures);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),
@@ -248,6 +252,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
       {"output", options.output.string()}, {"settings", options.settings()},           {"layers", layers},
       {"verify_kl", figures.verify_kl},    {"verify_kl_int8", figures.verify_kl_int8}, {"seconds", figures.seconds}};
   if (!figures.transform.is_null()) report["transform"] = figures.transform;
+  if (!allocation.is_null()) report["allocation"] = allocation;
   return report;
 }
 
