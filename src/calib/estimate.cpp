@@ -1,6 +1,7 @@
 // What a run would cost, from counts of operations and the machine's measured arithmetic.
 #include <algorithm>
 
+#include "calib/allocate.h"
 #include "calib/merged_fit.h"
 #include "calib/quantize.h"
 #include "calib/transform.h"
@@ -57,7 +58,7 @@ Json estimate_quantize(const QuantizeOptions& options, Device& device) {
   const double layer = (inputs + outputs) * 4.0 * (full ? 2.0 : 1.0);
   const double moments = ffn * ffn * 8.0 * 4.0;
   const double quantized =
-      weights * (static_cast<double>(options.bits) / 8.0 + 20.0 / 8.0 / static_cast<double>(options.group_size));
+      weights / 8.0 * options.target_bits.value_or(bits_per_weight(options.bits, options.group_size));
   const double embeddings = dim * static_cast<double>(c.vocab_size) * 2.0 * (c.tied_embeddings && !merged ? 1.0 : 2.0);
   const bool spills = device.host_matrices() != nullptr && hidden > static_cast<double>(options.state_bytes());
   const double in_file = spills ? hidden : 0.0;

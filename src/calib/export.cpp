@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/progress.h"
+#include "calib/target_bits.h"
 #include "io/safetensors.h"
 #include "quant/method.h"
 
@@ -200,6 +201,7 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
       "{:.1e} with int8.\n",
       report["verify_kl"].get<double>(), report["verify_kl_int8"].get<double>());
   card += transform_text(report.value("transform", Json::object()));
+  if (report.contains("allocation")) card += target_bits_text(report["allocation"]);
   card += quality_text(report["quality"]);
   for (const Json& sign : report["warnings"])
     card += fmt::format("\n**Warning** ({}): {}. {}.\n", sign["sign"].get<std::string>(),

@@ -31,6 +31,10 @@ void QuantizeOptions::check() const {
       fail_usage("{} {}: --format {} keeps embeddings and head in 16 bits; expected --format paroquant", flag, *width,
                  format);
   }
+  if (target_bits && !collects_by_set())
+    fail_usage("--target-bits {}: needs --method paroquant or gptq, which calibrate linear by linear", *target_bits);
+  if (target_bits && format == "awq")
+    fail_usage("--target-bits {}: --format awq holds 4 bits only; expected paroquant or gptq", *target_bits);
   if (!act_order) return;
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
@@ -43,8 +47,9 @@ int64_t QuantizeOptions::state_bytes() const {
 }
 
 bool QuantizeOptions::only_four_bits() const {
-  return bits == 4 && std::all_of(bits_for.begin(), bits_for.end(),
-                                  [](const BitsRule& rule) { return rule.bits == 4 || rule.bits == 16; });
+  return bits == 4 && !target_bits && std::all_of(bits_for.begin(), bits_for.end(), [](const BitsRule& rule) {
+           return rule.bits == 4 || rule.bits == 16;
+         });
 }
 
 QuantizationConfig QuantizeOptions::quantization() const {
@@ -60,6 +65,10 @@ Json QuantizeOptions::settings() const {
   const char* const corrections[] = {"full", "target", "off"};
   Json result = {{"method", method_name(method)}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
+  if (target_bits) {
+    result["target_bits"] = *target_bits;
+    result["sensitivity"] = sensitivity == Sensitivity::kProbe ? "probe" : "output";
+  }
   if (embedding_bits) result["embedding_bits"] = *embedding_bits;
   if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;

@@ -16,8 +16,10 @@
 #include "calib/outline.h"
 #include "calib/scratch_folder.h"
 #include "calib/self_text.h"
+#include "calib/sensitivity.h"
 #include "calib/shared_device.h"
 #include "calib/stream_quality.h"
+#include "calib/target_bits.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
 #include "calib/work_folder.h"
@@ -54,10 +56,6 @@ Source open_source(const QuantizeOptions& options) {
     fail_input("--seq-len {}: the model's context is {} tokens", amount.seq_len, source.config.max_positions);
   return source;
 }
-
-/// What the outputs of a linear of this width must be a multiple of: a row's zero points fill whole words of 32 bits,
-/// and 8 outputs lie together.
-int64_t outputs_multiple(int64_t bits) { return bits == 4 || bits == 8 ? 8 : bits == 3 ? 32 : 16; }
 
 std::vector<std::string> names_of(const std::vector<LinearOutline>& linears) {
   std::vector<std::string> names;
@@ -247,7 +245,8 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   // Refuse what cannot work before the first expensive step.
   ModelConfig untied = source.config;
   untied.tied_embeddings = untied.tied_embeddings && options.transform == Transform::kOnline;
-  end_bits(options, untied);
+  const EndBits ends_wanted = end_bits(options, untied);
+  if (options.target_bits) check_target_bits(options, untied, linears, ends_wanted, bits);
   check_shapes(options, source, device.factory(), linears, bits);
   if (amount.samples < processes.size())
     fail_usage("{} processes: expected at least as many windows of calibration text (--samples), found {}",
@@ -289,6 +288,17 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   if (options.format != "paroquant" && effective.rotations > 0)
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
+  Json allocation;
+  if (options.target_bits) {
+    const auto allocate = [&] {
+      return apply_target_bits(options, config, *checkpoint.weights, end_bits(options, config),
+                               fitted_ids(*draw, amount.seq_len), amount.seq_len, own_device, work, bits);
+    };
+    // As with the rotations: process 0 measures, the others find what it decided.
+    if (first) allocation = allocate();
+    work.share(processes, {kAllocationFile});
+    if (!first) allocate();
+  }
   EndTables tables(options, config, *checkpoint.weights);
   auto ends = load_model_ends(config, tables.source(), device.factory());
   take_share(*draw, amount.seq_len, processes);
@@ -342,6 +352,7 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
                  {"verify_kl_int8", verified.kl_int8},
                  {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}};
   if (!transformed.report.is_null()) report["transform"] = transformed.report;
+  if (!allocation.is_null()) report["allocation"] = allocation;
   export_card(options, checkpoint, report);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),

@@ -126,6 +126,12 @@ TEST(ModelConfigTest, Quantization) {
 }
 
 TEST(ModelConfigTest, QuantizationByOtherMethods) {
+  const QuantizationConfig mixed =
+      parse(R"({"quantization_config": {"quant_method": "paroquant", "bits": 3, "group_size": 64,
+               "linear_bits": {"model.layers.0.mlp.down_proj": 8}, "embedding_bits": 8}})")
+          .quantization;
+  EXPECT_EQ(mixed.bits_of("model.layers.0.mlp.down_proj"), 8);
+  EXPECT_EQ(mixed.bits_of("model.layers.1.mlp.down_proj"), 3);
   QuantizationConfig q = parse(R"({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
       "zero_point": true, "version": "gemm", "modules_to_not_convert": null}})")
                              .quantization;
@@ -218,7 +224,16 @@ TEST(ModelConfigTest, WhatIsWrongIsNamed) {
        {"\"version\": expected \"gemm\", found \"gemv\""}},
       {"llama",
        R"({"quantization_config": {"quant_method": "paroquant", "bits": 5, "group_size": 128, "krot": 8}})",
-       {"\"bits\": expected 4 (or 2 or 3, an extension), found 5"}},
+       {"\"bits\": expected 4 (or 2, 3 or 8, an extension), found 5"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 64, "linear_bits": [4]}})",
+       {"\"linear_bits\"", "expected an object"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 64, "linear_bits": {"x": 5}}})",
+       {"\"linear_bits\": \"x\": expected 2, 3, 4 or 8, found 5"}},
+      {"llama",
+       R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 64, "head_bits": 3}})",
+       {"\"head_bits\": expected 4, 8 or 16, found 3"}},
       {"llama",
        R"({"quantization_config": {"quant_method": "paroquant", "bits": 4, "group_size": 0, "krot": 8}})",
        {"\"group_size\": expected 2 to 4096, found 0"}},
