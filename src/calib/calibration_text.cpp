@@ -54,7 +54,8 @@ std::vector<int32_t> calibration_windows(const Tokenizer& tokenizer, const std::
     by_size.push_back(by_size.size());
   }
   if (available < samples)
-    fail_input("calibration: expected {} windows of {} tokens (--samples, --seq-len), found {} in {} file{}", samples,
+    fail_input("calibration: expected {} windows of {} tokens (--samples, --tune-samples, "
+               "--validation, --seq-len), found {} in {} file{}", samples,
                seq_len, available, files.size(), files.size() == 1 ? "" : "s");
 
   // The smallest files first: what they lack is shared among the rest.

@@ -160,7 +160,13 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
         "\nRotations of the heads' values are merged into v and o: expected rounding error {:.3f} of that "
         "without.\n",
         figures.transform["values_loss"].get<double>());
-  if (options.method != Method::kRtn)
+  if (!figures.tuning.is_null())
+    card += fmt::format("\nTuned end to end: held-out loss {:.4f} before, {:.4f} after.\n",
+                        figures.tuning["loss_before"].get<double>(), figures.tuning["loss_after"].get<double>());
+  if (options.trains_layers())
+    card += "\n## Losses\n\nHeld-out loss of each layer's output: rounded to nearest, as written, and their ratio.\n\n" +
+            loss_table(layers);
+  else if (options.method != Method::kRtn)
     card += fmt::format(
                 "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; "
                 "{}.\n\n",

@@ -19,6 +19,7 @@ struct ExportedFigures {
   double verify_kl_int8 = 0.0;  // the same with int8 activations
   double seconds = 0.0;
   Json transform;  // null without merged rotations
+  Json tuning;     // null without end-to-end tuning
 };
 
 /// safetensors (quantized linears from the work folder, all else in F16), tokenizer files, generation config. Throws

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "calib/dense_weights.h"
 #include "calib/recording_ops.h"
+#include "calib/verify.h"
 
 namespace paro::calib {
 
@@ -35,17 +36,23 @@ std::vector<ReplacedTensor> not_quantized(std::vector<ReplacedTensor> tensors,
 }  // namespace
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
-                             const Rope& rope, Device& device, Streams& streams, std::vector<bool> online)
+                             Device& device, std::vector<int32_t> ids, int64_t seq_len, std::vector<bool> online)
     : options_(options),
       config_(config),
       source_(source),
-      rope_(rope),
       device_(device),
       ops_(device.ops()),
-      streams_(streams),
+      ends_(load_model_ends(config, source, device.factory())),
+      streams_(config, std::move(ids), seq_len, options.corrected(), device),
       quantizer_(options, device),
       online_(std::move(online)),
-      skipped_(options.skip) {}
+      skipped_(options.skip) {
+  streams_.embed(*ends_);
+}
+
+std::vector<float> LayerPipeline::logits(int64_t tokens) {
+  return stream_logits(*ends_, device_, streams_, streams_.rows() / streams_.seq_len() - 1, tokens);
+}
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
@@ -54,8 +61,8 @@ void LayerPipeline::check_cancel() const {
 LayerPipeline::Layers LayerPipeline::load(int64_t index, std::vector<ReplacedTensor> replaced) const {
   Layers layers;
   layers.source = std::make_unique<ReplacedSource>(source_, std::move(replaced));
-  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, *layers.source, device_.factory());
-  layers.quantized = load_layer(config_, index, rope_, *layers.source, device_.factory());
+  if (streams_.has_full()) layers.full = load_layer(config_, index, *ends_->rope, *layers.source, device_.factory());
+  layers.quantized = load_layer(config_, index, *ends_->rope, *layers.source, device_.factory());
   layers.slots = layers.quantized->linear_slots();
   return layers;
 }

@@ -2,14 +2,15 @@
 // been quantized, then both streams move on through the layer.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "calib/awq.h"
 #include "calib/device.h"
 #include "calib/layer_blocks.h"
+#include "calib/layer_quantizer.h"
 #include "calib/set_quantizer.h"
 #include "calib/skip_filter.h"
 #include "calib/streams.h"
@@ -18,36 +19,15 @@
 
 namespace paro::calib {
 
-/// Thrown between two steps once the cancel flag is set; finished layers are on disk.
-struct Cancelled {};
-
-struct NamedWeight {
-  std::string name;
-  Paro4Weight weight;
-};
-
-struct SetReport {
-  std::vector<std::string> linears;
-  SetLosses losses;
-};
-
-struct QuantizedLayer {
-  std::vector<NamedWeight> weights;
-  std::vector<SetReport> sets;
-  std::vector<ReplacedTensor> replaced;  // not quantized, but other than in the source; values that F16 holds
-  std::vector<std::string> kept;         // linears left as they are
-};
-
-class LayerPipeline {
+class LayerPipeline : public LayerQuantizer {
  public:
-  /// `online`: by set, whether its input gets a rotation of its own.
-  LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, const Rope& rope,
-                Device& device, Streams& streams, std::vector<bool> online);
+  /// `ids` [windows, seq_len]. `online`: by set, whether its input gets a rotation of its own.
+  LayerPipeline(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source, Device& device,
+                std::vector<int32_t> ids, int64_t seq_len, std::vector<bool> online);
 
-  /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
-  QuantizedLayer quantize(int64_t index);
-  /// Moves the streams through a layer that an earlier run has finished, exactly as that run did.
-  void replay(int64_t index, const QuantizedLayer& layer);
+  QuantizedLayer quantize(int64_t index) override;
+  void replay(int64_t index, const QuantizedLayer& layer) override;
+  std::vector<float> logits(int64_t tokens) override;
 
  private:
   struct Layers;  // the layer in full precision and as it is being quantized
@@ -71,10 +51,10 @@ class LayerPipeline {
   const QuantizeOptions& options_;
   const ModelConfig& config_;
   const WeightSource& source_;
-  const Rope& rope_;
   Device& device_;
   Ops& ops_;
-  Streams& streams_;
+  std::unique_ptr<Model> ends_;
+  Streams streams_;
   SetQuantizer quantizer_;
   std::vector<bool> online_;
   SkipFilter skipped_;

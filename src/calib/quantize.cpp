@@ -10,6 +10,7 @@
 #include "calib/calibration_text.h"
 #include "calib/cpu_device.h"
 #include "calib/export.h"
+#include "calib/layer_pipeline.h"
 #include "calib/self_text.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
@@ -26,11 +27,20 @@ constexpr int64_t kVerifyTokens = 256;
 
 /// Round to nearest needs no text; a few ids are enough to check the written checkpoint.
 struct Amount {
-  int64_t samples;
+  int64_t samples;   // of calibration, or on which layers are trained
   int64_t seq_len;
+  int64_t tuning;    // windows that are tuned on, from the first one on
+  int64_t held_out;  // behind all others
+  int64_t windows() const { return std::max(samples, tuning) + held_out; }
 };
 Amount amount_of(const QuantizeOptions& options) {
-  return options.method == Method::kRtn ? Amount{1, 64} : Amount{options.samples, options.seq_len};
+  if (options.method == Method::kRtn) return {1, 64, 0, 0};
+  return {options.samples, options.seq_len, options.tuning_samples(), options.trains() ? options.validation : 0};
+}
+
+std::vector<int32_t> windows_of(const std::vector<int32_t>& ids, int64_t seq_len, int64_t first, int64_t count) {
+  const auto begin = ids.begin() + first * seq_len;
+  return {begin, begin + count * seq_len};
 }
 
 using Source = SourceModel;
@@ -88,26 +98,26 @@ std::vector<int32_t> text_starts(const Source& source) {
 std::vector<int32_t> calibration_ids(const QuantizeOptions& options, const Source& source) {
   const Amount amount = amount_of(options);
   if (options.method == Method::kRtn) {
-    std::vector<int32_t> ids(static_cast<size_t>(amount.samples * amount.seq_len));
+    std::vector<int32_t> ids(static_cast<size_t>(amount.windows() * amount.seq_len));
     for (size_t i = 0; i < ids.size(); ++i)
       ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
     return ids;
   }
   if (!options.calibration.empty())
-    return calibration_windows(*source.checkpoint.make_tokenizer(), options.calibration, amount.samples, amount.seq_len,
-                               options.seed);
-  log_info("no --calibration text: sampling {} x {} tokens from the model itself", amount.samples, amount.seq_len);
+    return calibration_windows(*source.checkpoint.make_tokenizer(), options.calibration, amount.windows(),
+                               amount.seq_len, options.seed);
+  log_info("no --calibration text: sampling {} x {} tokens from the model itself", amount.windows(), amount.seq_len);
   const auto factory = make_cpu_weight_factory({});
   const auto model = Model::load(source.config, *source.checkpoint.weights, *factory);
   const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
   std::vector<int32_t> ids =
-      sample_text(*model, *ops, text_starts(source), {amount.samples, amount.seq_len, options.seed, options.cancel});
+      sample_text(*model, *ops, text_starts(source), {amount.windows(), amount.seq_len, options.seed, options.cancel});
   if (ids.empty()) throw Cancelled{};
   return ids;
 }
 
 /// What the bytes depend on, the source and the machine's way of summing included.
-Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device) {
+Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device, const Trainer* trainer) {
   Json result = options.settings();
   result["source"] = source.checkpoint.name;
   result["source_config"] = dump_json(source.checkpoint.config);
@@ -121,6 +131,7 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, const Dev
   }
   result["calibration_bytes"] = sizes;
   result.update(device.fingerprint());
+  if (trainer != nullptr) result.update(trainer->fingerprint());
   return result;
 }
 
@@ -143,8 +154,10 @@ Json quantize(const QuantizeOptions& options) {
   return quantize(options, *device);
 }
 
-Json quantize(const QuantizeOptions& options, Device& device) {
+Json quantize(const QuantizeOptions& options, Device& device, Trainer* trainer) {
   options.check();
+  PARO_CHECK(!options.trains() || trainer != nullptr);
+  if (!options.trains()) trainer = nullptr;
   if (options.needs_baselines() && !device.has_baselines())
     fail_limit("--method awq and --act-order run on the CPU only; use --device cpu");
   const Source source = open_source(options);
@@ -152,8 +165,9 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   const Amount amount = amount_of(options);
   // Refuse what cannot work before the first expensive step.
   check_shapes(options, source, device.factory(), skipped);
-  const WorkFolder work(options.output, fingerprint(options, source, device), options.resume, options.quantization());
-  std::optional<std::vector<int32_t>> ids = work.load_ids(amount.samples * amount.seq_len);
+  WorkFolder work(options.output, fingerprint(options, source, device, trainer), options.resume,
+                  options.quantization());
+  std::optional<std::vector<int32_t>> ids = work.load_ids(amount.windows() * amount.seq_len);
   if (!ids) {
     try {
       ids = calibration_ids(options, source);
@@ -165,7 +179,9 @@ Json quantize(const QuantizeOptions& options, Device& device) {
     work.save_ids(*ids);
   }
   const auto start = std::chrono::steady_clock::now();
-  const TransformedModel transformed = apply_transform(options, source, *ids, amount.seq_len, skipped, work);
+  const TransformedModel transformed =
+      apply_transform(options, source, windows_of(*ids, amount.seq_len, 0, amount.samples), amount.seq_len, skipped,
+                      work);
   const Checkpoint& checkpoint = transformed.model.checkpoint;
   const ModelConfig& config = transformed.model.config;
   QuantizeOptions effective = options;
@@ -174,32 +190,58 @@ Json quantize(const QuantizeOptions& options, Device& device) {
   if (options.format != "paroquant" && effective.rotations > 0)
     fail_input("--format {}: holds no rotations, and those of this model cannot all be merged; use --format paroquant",
                options.format);
-  const auto ends = load_model_ends(config, *checkpoint.weights, device.factory());
-  Streams streams(config, std::move(*ids), amount.seq_len, options.corrected(), device);
-  streams.embed(*ends);
-  LayerPipeline pipeline(effective, config, *checkpoint.weights, *ends->rope, device, streams, transformed.online);
+  const auto task_on = [&](int64_t windows) -> TrainingTask {
+    return {effective,
+            config,
+            *checkpoint.weights,
+            amount.seq_len,
+            windows_of(*ids, amount.seq_len, 0, windows),
+            windows_of(*ids, amount.seq_len, amount.windows() - amount.held_out, amount.held_out),
+            transformed.online};
+  };
+  std::unique_ptr<LayerQuantizer> quantizer;
+  if (options.trains_layers())
+    quantizer = trainer->layer_trainer(task_on(amount.samples));
+  else
+    quantizer = std::make_unique<LayerPipeline>(effective, config, *checkpoint.weights, device,
+                                                windows_of(*ids, amount.seq_len, 0, amount.samples), amount.seq_len,
+                                                transformed.online);
 
   Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     if (work.has_layer(layer)) {
-      pipeline.replay(layer, work.load_layer(layer));
+      quantizer->replay(layer, work.load_layer(layer));
       layers.push_back(work.layer_report(layer));
       progress.advance(1, "from the earlier run");
       continue;
     }
-    work.save_layer(layer, pipeline.quantize(layer));
+    work.save_layer(layer, quantizer->quantize(layer));
     layers.push_back(work.layer_report(layer));
     progress.advance(1, note_of(layers.back()));
   }
 
   ExportedFigures figures;
+  const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
+  std::vector<float> expected;
+  int64_t checked = amount.samples - 1;  // the window that `expected` belongs to
+  if (amount.tuning > 0) {
+    quantizer.reset();
+    std::vector<QuantizedLayer> finished;
+    for (int64_t layer = 0; layer < config.layers; ++layer) finished.push_back(work.load_layer(layer));
+    TunedModel tuned = trainer->tune(task_on(amount.tuning), std::move(finished), tokens);
+    for (int64_t layer = 0; layer < config.layers; ++layer)
+      work.save_tuned_layer(layer, tuned.layers[static_cast<size_t>(layer)]);
+    expected = std::move(tuned.logits);
+    figures.tuning = std::move(tuned.report);
+    checked = amount.tuning - 1;
+  } else {
+    expected = quantizer->logits(tokens);
+    quantizer.reset();
+  }
   export_tensors(effective, checkpoint, config, work);
   export_config(effective, checkpoint, layers);
-  const int64_t last = amount.samples - 1;
-  const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
-  const std::vector<float> expected = stream_logits(*ends, device, streams, last, tokens);
-  std::vector<int32_t> window = streams.window(last);
+  std::vector<int32_t> window = windows_of(*ids, amount.seq_len, checked, 1);
   window.resize(static_cast<size_t>(tokens));
   const auto reopened = [&](Activations activations) {
     return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
@@ -223,6 +265,7 @@ Json quantize(const QuantizeOptions& options, Device& device) {
       {"output", options.output.string()}, {"settings", options.settings()},           {"layers", layers},
       {"verify_kl", figures.verify_kl},    {"verify_kl_int8", figures.verify_kl_int8}, {"seconds", figures.seconds}};
   if (!figures.transform.is_null()) report["transform"] = figures.transform;
+  if (!figures.tuning.is_null()) report["tuning"] = figures.tuning;
   return report;
 }
 

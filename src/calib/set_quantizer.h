@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "calib/device.h"
+#include "calib/layer_quantizer.h"
 #include "calib/numeric/pairs.h"
 #include "calib/options.h"
 #include "quant/paro4/format.h"
@@ -21,16 +23,18 @@ struct SetMember {
   std::vector<float> bias;  // [out] or empty
 };
 
-struct SetLosses {
-  double rtn = 0.0;      // of rounding the corrected weight to nearest, relative to its output's energy
-  double rounded = 0.0;  // of what was written, the same measure
-  double fit = 1.0;      // expected error after the rotation fit over before; awq: with the scales over without
-};
-
 struct QuantizedSet {
   std::vector<Paro4Weight> weights;  // one for each member
   SetLosses losses;
 };
+
+/// The pairs of an input of `in` channels that is rotated online, as options say. `magnitudes`: the largest weight of
+/// each channel, [in], asked for where it matters. `stream` separates the random pairs of different sets.
+PairRounds choose_pairs(const QuantizeOptions& options, int64_t in, uint64_t stream,
+                        const std::function<std::vector<float>()>& magnitudes);
+/// A rotation as a file holds it: angles and channel scales rounded to F16.
+std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, const std::vector<float>& theta,
+                                                    const std::vector<float>& channel_scales = {});
 
 class SetQuantizer {
  public:

@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/json.h"
-#include "calib/layer_pipeline.h"
+#include "calib/layer_quantizer.h"
 #include "quant/method.h"
 
 namespace paro::calib {
@@ -30,6 +31,8 @@ class WorkFolder {
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;
+  /// What layer_file leads to from now on, in this run: the layer after end-to-end tuning.
+  void save_tuned_layer(int64_t index, const QuantizedLayer& layer);
   /// Without `sets` and `kept`.
   QuantizedLayer load_layer(int64_t index) const;
   /// The sets' names and losses of a finished layer, its quantized and its kept linears, its replaced tensors.
@@ -39,9 +42,13 @@ class WorkFolder {
   void finish() const;
 
  private:
+  std::filesystem::path report_file(int64_t index) const;
+  void write_layer(const std::filesystem::path& file, const QuantizedLayer& layer) const;
+
   std::filesystem::path folder_;
   QuantizationConfig quantization_;
   const QuantizationFormat& format_;
+  std::set<int64_t> tuned_;
 };
 
 }  // namespace paro::calib

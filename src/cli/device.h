@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <string>
 
 #include "calib/device.h"
+#include "calib/trainer.h"
 #include "cli/command.h"
 
 namespace paro::cli {
@@ -14,7 +16,14 @@ namespace paro::cli {
 void check_device(const std::string& device, const Command& command);
 
 /// Where calibration runs: auto is the first CUDA device where there is one, else the CPU. Error{kLimit} for a CUDA
-/// device that is not there.
-std::unique_ptr<calib::Device> make_device(const CommonFlags& common);
+/// device that is not there. With `trains` a CUDA device may be one that only make_trainer can use: then the CPU.
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common, bool trains = false);
+
+/// Whether this build has LibTorch.
+bool trainer_available();
+/// Where training runs. `products`: auto, f32 or bf16. Error{kLimit} where this build has no LibTorch, naming `asked`,
+/// the flag that needs it, or where the device is not there.
+std::unique_ptr<calib::Trainer> make_trainer(const CommonFlags& common, const std::string& products,
+                                             const std::string& asked);
 
 }  // namespace paro::cli
