@@ -362,6 +362,25 @@ TEST(Cli, AReaderThatLeavesEndsTheProgramQuietly) {
   EXPECT_EQ(run.err, "");
 }
 
+#ifndef PARO_TORCH
+// What needs LibTorch names the flag that asked for it and how to get it, and leaves nothing behind.
+TEST(Cli, TrainingWithoutLibTorchSaysHowToGetIt) {
+  const std::string output = (CliFiles::dir() / "trained").string();
+  const std::vector<std::vector<std::string>> requests = {
+      {"--preset", "paper"}, {"--preset", "standard"}, {"--method", "efficientqat"}, {"--tune-epochs", "1"}};
+  for (const std::vector<std::string>& request : requests) {
+    std::vector<std::string> arguments = {"quantize", CliFiles::model().string(), "-o", output, "--group-size", "32"};
+    arguments.insert(arguments.end(), request.begin(), request.end());
+    const Outcome run = run_paro(arguments);
+    EXPECT_EQ(run.exit_code, 3) << run.err;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+    for (const std::string& part : {request.front(), std::string("-DPARO_TORCH=ON"), std::string("libtorch-dev")})
+      EXPECT_NE(run.err.find(part), std::string::npos) << run.err;
+    EXPECT_FALSE(std::filesystem::exists(output));
+  }
+}
+#endif
+
 TEST(Cli, ControlCEndsCleanly) {
   const std::filesystem::path model = CliFiles::dir() / "long";
   write_tiny_model(model, {.layers = 8, .max_positions = 100'000});

@@ -99,6 +99,9 @@ TEST_F(ProcessesTest, WhatCannotBeDividedIsAnError) {
   EXPECT_THAT(message(3, few), testing::HasSubstr("--samples"));
   for (const Method method : {Method::kAwq, Method::kRtn})
     EXPECT_THAT(message(2, options("alone", method)), testing::HasSubstr("runs in one process"));
+  QuantizeOptions tuned = options("alone");
+  tuned.tuning.epochs = 1;
+  EXPECT_THAT(message(2, tuned), testing::HasSubstr("--tune-epochs): runs in one process"));
 }
 
 #ifdef PARO_MPI

@@ -130,6 +130,10 @@ TEST_F(QuantizeBits, EmbeddingsAndHeadsOfFewerBits) {
   o.format = "gptq";
   o.head_bits = 8;
   expect_error(o, ErrorKind::kUsage, {"--head-bits 8", "--format gptq", "--format paroquant"});
+  o = options("bad");
+  o.head_bits = 8;
+  o.tuning.epochs = 1;
+  expect_error(o, ErrorKind::kUsage, {"--head-bits 8", "not with training"});
   write_tiny_model(folder_ / "source", {.dim = 96, .layers = 1, .heads = 3, .kv_heads = 1});
   o = options("bad");
   o.embedding_bits = 4;

@@ -13,11 +13,12 @@ ALLOWED = {
     "backends": {"base", "io", "kernels", "model", "quant"},
     "runtime": {"base", "io", "kernels", "model", "quant", "backends"},
     "calib": {"base", "io", "kernels", "model", "quant", "backends"},
-    "cli": {"base", "io", "kernels", "model", "quant", "backends", "runtime", "calib"},
+    "train": {"base", "io", "kernels", "model", "quant", "backends", "calib"},
+    "cli": {"train", "base", "io", "kernels", "model", "quant", "backends", "runtime", "calib"},
 }
 
-# The one file outside the cuda/ folders that knows them, behind PARO_CUDA.
-CUDA_USER = pathlib.Path("cli/device.cpp")
+# The one file outside the cuda/ folders and train/ that knows them, behind PARO_CUDA and PARO_TORCH.
+OPTIONAL_USER = pathlib.Path("cli/device.cpp")
 
 
 def main() -> int:
@@ -32,8 +33,10 @@ def main() -> int:
             target = match.group(1)
             if not (root / target).is_file():
                 wrong.append(f"{path.relative_to(root)}:{number}: \"{target}\" is not a path from src/")
-            elif "/cuda/" in target and "cuda" not in path.parent.parts[-1:] and path.relative_to(root) != CUDA_USER:
-                wrong.append(f"{path.relative_to(root)}:{number}: only cuda/ folders and {CUDA_USER} include {target}")
+            elif "/cuda/" in target and "cuda" not in path.parent.parts[-1:] and path.relative_to(root) != OPTIONAL_USER:
+                wrong.append(f"{path.relative_to(root)}:{number}: only cuda/ folders and {OPTIONAL_USER} include {target}")
+            elif target.startswith("train/") and module != "train" and path.relative_to(root) != OPTIONAL_USER:
+                wrong.append(f"{path.relative_to(root)}:{number}: only train/ and {OPTIONAL_USER} include {target}")
             elif target.split("/")[0] not in ALLOWED[module] | {module}:
                 wrong.append(f"{path.relative_to(root)}:{number}: {module} must not include {target}")
     print("\n".join(wrong) if wrong else "include arrows: clean")

@@ -102,8 +102,9 @@ CalibrationDraw draw_calibration(const Tokenizer& tokenizer, const ChatTemplate*
     available += std::ssize(windows.back().order);
   }
   if (available < amount.samples)
-    fail_input("calibration: expected {} windows of {} tokens (--samples, --seq-len), found {} in {} file{}",
-               amount.samples, amount.seq_len, available, files.size(), files.size() == 1 ? "" : "s");
+    fail_input("calibration: expected {} windows of {} tokens (--samples, {}--seq-len), found {} in {} file{}",
+               amount.samples, amount.seq_len, amount.added > 0 ? "--tune-samples, --validation, " : "", available,
+               files.size(), files.size() == 1 ? "" : "s");
   share_out(files, windows, amount.samples);
 
   CalibrationDraw draw;

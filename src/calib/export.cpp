@@ -201,12 +201,19 @@ void export_card(const QuantizeOptions& options, const Checkpoint& source, const
       "{:.1e} with int8.\n",
       report["verify_kl"].get<double>(), report["verify_kl_int8"].get<double>());
   card += transform_text(report.value("transform", Json::object()));
+  if (report.contains("tuning"))
+    card += fmt::format("\nTuned end to end: held-out loss {:.4f} before, {:.4f} after.\n",
+                        report["tuning"]["loss_before"].get<double>(), report["tuning"]["loss_after"].get<double>());
   if (report.contains("allocation")) card += target_bits_text(report["allocation"]);
   card += quality_text(report["quality"]);
   for (const Json& sign : report["warnings"])
     card += fmt::format("\n**Warning** ({}): {}. {}.\n", sign["sign"].get<std::string>(),
                         sign["message"].get<std::string>(), sign["advice"].get<std::string>());
-  if (options.method != Method::kRtn)
+  if (options.trains_layers())
+    card +=
+        "\n## Losses\n\nHeld-out loss of each layer's output: rounded to nearest, as written, and their ratio.\n\n" +
+        loss_table(report["layers"]);
+  else if (options.method != Method::kRtn)
     card += fmt::format(
                 "\n## Losses\n\nSquared error of each set's output relative to its energy on the calibration text; "
                 "{}.\n\n",

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "calib/dense_weights.h"
 #include "calib/recording_ops.h"
+#include "calib/stream_quality.h"
+#include "calib/verify.h"
 
 namespace paro::calib {
 
@@ -35,18 +37,35 @@ std::vector<ReplacedTensor> not_quantized(std::vector<ReplacedTensor> tensors,
 }  // namespace
 
 LayerPipeline::LayerPipeline(const QuantizeOptions& options, const LinearBits& bits, const ModelConfig& config,
-                             const WeightSource& source, const Rope& rope, Device& device, Streams& streams,
+                             const WeightSource& source, EndTables& tables, Device& device, Streams streams,
                              std::vector<bool> online)
     : options_(options),
       bits_(bits),
       config_(config),
       source_(source),
-      rope_(rope),
       device_(device),
       ops_(device.ops()),
-      streams_(streams),
+      tables_(tables),
+      ends_(load_model_ends(config, tables.source(), device.factory())),
+      streams_(std::move(streams)),
       quantizer_(options, device),
-      online_(std::move(online)) {}
+      online_(std::move(online)) {
+  if (tables.empty())
+    streams_.embed(*ends_);
+  else
+    streams_.embed(*ends_, load_model_ends(config, source, device.factory()).get());
+}
+
+void LayerPipeline::finish() {
+  if (tables_.round_head(*ends_, streams_, device_))
+    ends_ = load_model_ends(config_, tables_.source(), device_.factory());
+}
+
+std::vector<float> LayerPipeline::logits(int64_t tokens) {
+  return stream_logits(*ends_, device_, streams_, streams_.fitted() - 1, tokens);
+}
+
+Json LayerPipeline::quality() { return stream_quality(*ends_, device_, streams_); }
 
 void LayerPipeline::check_cancel() const {
   if (options_.cancel != nullptr && options_.cancel->load()) throw Cancelled{};
@@ -55,8 +74,8 @@ void LayerPipeline::check_cancel() const {
 LayerPipeline::Layers LayerPipeline::load(int64_t index, std::vector<ReplacedTensor> replaced) const {
   Layers layers;
   layers.source = std::make_unique<ReplacedSource>(source_, std::move(replaced));
-  if (streams_.has_full()) layers.full = load_layer(config_, index, rope_, *layers.source, device_.factory());
-  layers.quantized = load_layer(config_, index, rope_, *layers.source, device_.factory());
+  if (streams_.has_full()) layers.full = load_layer(config_, index, *ends_->rope, *layers.source, device_.factory());
+  layers.quantized = load_layer(config_, index, *ends_->rope, *layers.source, device_.factory());
   layers.slots = layers.quantized->linear_slots();
   return layers;
 }
@@ -81,6 +100,7 @@ QuantizedLayer LayerPipeline::quantize(int64_t index) {
     quantize_inputs(layers, block, index, result);
     quantize_outputs(layers, block, index, result);
   }
+  result.errors = stream_errors(device_, streams_);
   return result;
 }
 

@@ -2,14 +2,16 @@
 // been quantized, then both streams move on through the layer.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "calib/awq.h"
 #include "calib/device.h"
+#include "calib/end_tables.h"
 #include "calib/layer_blocks.h"
+#include "calib/layer_quantizer.h"
 #include "calib/linear_bits.h"
 #include "calib/set_quantizer.h"
 #include "calib/streams.h"
@@ -18,40 +20,19 @@
 
 namespace paro::calib {
 
-/// Thrown between two steps once the cancel flag is set; finished layers are on disk.
-struct Cancelled {};
-
-struct NamedWeight {
-  std::string name;
-  Paro4Weight weight;
-};
-
-struct SetReport {
-  std::vector<std::string> linears;
-  SetLosses losses;
-  std::vector<LinearMeasures> measures;  // of each linear
-};
-
-struct QuantizedLayer {
-  std::vector<NamedWeight> weights;
-  std::vector<SetReport> sets;
-  std::vector<ReplacedTensor> replaced;  // not quantized, but other than in the source; values that F16 holds
-  std::vector<std::string> kept;         // linears left as they are
-  Json errors;                           // stream_errors behind the layer
-  double seconds = 0.0;
-};
-
-class LayerPipeline {
+class LayerPipeline : public LayerQuantizer {
  public:
-  /// `online`: by set, whether its input gets a rotation of its own.
+  /// `source`: full precision; `tables`: of the model's ends, made from it. `streams`: before the embedding. `online`:
+  /// by set, whether its input gets a rotation of its own. All but the streams outlive it.
   LayerPipeline(const QuantizeOptions& options, const LinearBits& bits, const ModelConfig& config,
-                const WeightSource& source, const Rope& rope, Device& device, Streams& streams,
+                const WeightSource& source, EndTables& tables, Device& device, Streams streams,
                 std::vector<bool> online);
 
-  /// Quantizes layer `index` and moves both streams through it. Throws Cancelled.
-  QuantizedLayer quantize(int64_t index);
-  /// Moves the streams through a layer that an earlier run has finished, exactly as that run did.
-  void replay(int64_t index, const QuantizedLayer& layer);
+  QuantizedLayer quantize(int64_t index) override;
+  void replay(int64_t index, const QuantizedLayer& layer) override;
+  void finish() override;
+  std::vector<float> logits(int64_t tokens) override;
+  Json quality() override;
 
  private:
   struct Layers;  // the layer in full precision and as it is being quantized
@@ -76,10 +57,11 @@ class LayerPipeline {
   const LinearBits& bits_;
   const ModelConfig& config_;
   const WeightSource& source_;
-  const Rope& rope_;
   Device& device_;
   Ops& ops_;
-  Streams& streams_;
+  EndTables& tables_;
+  std::unique_ptr<Model> ends_;
+  Streams streams_;
   SetQuantizer quantizer_;
   std::vector<bool> online_;
   Values kept_;  // inputs of a block's last linear, [rows, in]; empty where they would not fit

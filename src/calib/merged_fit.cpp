@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "calib/dense_weights.h"
-#include "calib/layer_pipeline.h"
+#include "calib/layer_quantizer.h"
 #include "calib/numeric/random.h"
 #include "calib/numeric/rotation_descent.h"
 #include "calib/numeric/rotation_objective.h"

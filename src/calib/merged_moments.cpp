@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "calib/dense_weights.h"
 #include "calib/layer_blocks.h"
-#include "calib/layer_pipeline.h"
+#include "calib/layer_quantizer.h"
 #include "calib/numeric/statistics.h"
 #include "calib/recording_ops.h"
 

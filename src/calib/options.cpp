@@ -7,6 +7,35 @@
 
 namespace paro::calib {
 
+namespace {
+
+Json training_settings(const QuantizeOptions& options) {
+  const LayerTraining& t = options.training;
+  Json result = {
+      {"epochs", t.epochs}, {"batch", t.batch}, {"weight_rate", t.weight_rate}, {"quantizer_rate", t.quantizer_rate}};
+  if (options.method == Method::kEfficientQat) return result;
+  result["finish_epochs"] = t.finish_epochs;
+  result["rotation_rate"] = t.rotation_rate;
+  result["channel_scales"] = t.channel_scales;
+  return result;
+}
+
+Json tuning_settings(const QuantizeOptions& options) {
+  const Tuning& t = options.tuning;
+  Json parameters = Json::array();
+  if (t.parameters.scales) parameters.push_back("scales");
+  if (t.parameters.norms) parameters.push_back("norms");
+  if (t.parameters.channels) parameters.push_back("channels");
+  if (t.parameters.angles) parameters.push_back("angles");
+  return {{"epochs", t.epochs},
+          {"samples", options.tuning_samples()},
+          {"batch", t.batch},
+          {"rate", t.rate},
+          {"parameters", parameters}};
+}
+
+}  // namespace
+
 void QuantizeOptions::check() const {
   const bool merged = method == Method::kParoQuant && transform == Transform::kMerged;
   if (format != "paroquant" && rotations > 0 && !merged)
@@ -30,11 +59,14 @@ void QuantizeOptions::check() const {
     if (format != "paroquant")
       fail_usage("{} {}: --format {} keeps embeddings and head in 16 bits; expected --format paroquant", flag, *width,
                  format);
+    if (trains()) fail_usage("{} {}: not with training, which keeps embeddings and head as they are", flag, *width);
   }
   if (target_bits && !collects_by_set())
     fail_usage("--target-bits {}: needs --method paroquant or gptq, which calibrate linear by linear", *target_bits);
   if (target_bits && format == "awq")
     fail_usage("--target-bits {}: --format awq holds 4 bits only; expected paroquant or gptq", *target_bits);
+  if (tuning.epochs > 0 && method == Method::kRtn) fail_usage("--tune-epochs: --method rtn knows no calibration text");
+  if (tuning.epochs > 0 && act_order) fail_usage("--tune-epochs: not with --act-order");
   if (!act_order) return;
   if (method != Method::kGptq) fail_usage("--act-order: expected --method gptq");
   if (format != "gptq")
@@ -57,7 +89,7 @@ QuantizationConfig QuantizeOptions::quantization() const {
 }
 
 const char* method_name(Method method) {
-  const char* const names[] = {"paroquant", "gptq", "rtn", "awq"};
+  const char* const names[] = {"paroquant", "gptq", "rtn", "awq", "efficientqat"};
   return names[static_cast<int>(method)];
 }
 
@@ -73,21 +105,24 @@ Json QuantizeOptions::settings() const {
   if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;
   if (method == Method::kRtn) return result;
-  result["clip"] = clip;
+  if (!trains_layers()) result["clip"] = clip;
   const char* const transforms[] = {"online", "hybrid", "merged"};
   if (method == Method::kParoQuant) result["transform"] = transforms[static_cast<int>(transform)];
-  if (method != Method::kAwq) {
+  if (collects_by_set()) {
     result["correction"] = corrections[static_cast<int>(correction)];
-    result["rotations"] = rotations;
     result["sweeps"] = sweeps;
     result["act_order"] = act_order;
   }
+  if (method != Method::kAwq && method != Method::kEfficientQat) result["rotations"] = rotations;
   if (rotations > 0) {
     const char* const kinds[] = {"random", "butterfly", "magnitude"};
     result["pairs"] = kinds[static_cast<int>(pairs)];
     if (pair_fraction < 1.0) result["pair_fraction"] = pair_fraction;
     result["share_rotations"] = share_rotations;
   }
+  if (trains_layers()) result["training"] = training_settings(*this);
+  if (tuning.epochs > 0) result["tuning"] = tuning_settings(*this);
+  if (trains()) result["validation"] = validation;
   Json files = Json::array();
   for (const CalibrationFile& file : calibration) files.push_back(file.label());
   result["calibration"] = files.empty() ? Json("sampled from the model itself") : files;

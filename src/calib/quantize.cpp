@@ -3,22 +3,20 @@
 #include <algorithm>
 #include <chrono>
 
-#include "backends/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "calib/calibration_text.h"
+#include "calib/calibration_windows.h"
 #include "calib/cpu_device.h"
 #include "calib/end_tables.h"
 #include "calib/export.h"
 #include "calib/failure_signs.h"
+#include "calib/layer_pipeline.h"
 #include "calib/linear_bits.h"
 #include "calib/outline.h"
 #include "calib/scratch_folder.h"
-#include "calib/self_text.h"
 #include "calib/sensitivity.h"
 #include "calib/shared_device.h"
-#include "calib/stream_quality.h"
 #include "calib/target_bits.h"
 #include "calib/transform.h"
 #include "calib/verify.h"
@@ -34,14 +32,6 @@ namespace {
 constexpr double kMaxVerifyDivergence = 1e-3;
 constexpr int64_t kVerifyTokens = 256;
 
-/// Round to nearest needs no text; a few ids are enough to check the written checkpoint. Held out for the comparison
-/// with full precision: one window in 32.
-CalibrationAmount amount_of(const QuantizeOptions& options) {
-  if (options.method == Method::kRtn) return {1, 64, 0};
-  const int64_t held_out = options.corrected() ? std::clamp<int64_t>(options.samples / 32, 1, 8) : 0;
-  return {options.samples, options.seq_len, held_out};
-}
-
 using Source = SourceModel;
 
 Source open_source(const QuantizeOptions& options) {
@@ -51,7 +41,7 @@ Source open_source(const QuantizeOptions& options) {
   if (source.config.quantization.bits != 0)
     fail_input("{}: expected a full-precision model, found one quantized with \"{}\"", source.checkpoint.config_place(),
                source.config.quantization.method);
-  const CalibrationAmount amount = amount_of(options);
+  const CalibrationAmount amount = calibration_amount(options);
   if (amount.seq_len > source.config.max_positions)
     fail_input("--seq-len {}: the model's context is {} tokens", amount.seq_len, source.config.max_positions);
   return source;
@@ -85,54 +75,8 @@ void check_shapes(const QuantizeOptions& options, const Source& source, WeightFa
   }
 }
 
-std::vector<int32_t> text_starts(const Source& source) {
-  std::vector<int32_t> starts;
-  const auto add = [&](int64_t id) {
-    const auto value = static_cast<int32_t>(id);
-    if (id >= 0 && id < source.config.vocab_size && std::find(starts.begin(), starts.end(), value) == starts.end())
-      starts.push_back(value);
-  };
-  const auto tokenizer = source.checkpoint.make_tokenizer();
-  for (const std::string& token : {tokenizer->bos_token(), tokenizer->eos_token(), std::string("<|endoftext|>")})
-    if (!token.empty()) add(tokenizer->token_to_id(token).value_or(-1));
-  for (const int32_t id : source.config.eos_ids) add(id);
-  if (starts.empty()) starts.push_back(0);
-  return starts;
-}
-
-CalibrationDraw calibration_draw(const QuantizeOptions& options, const Source& source) {
-  const CalibrationAmount amount = amount_of(options);
-  CalibrationDraw draw;
-  if (options.method == Method::kRtn) {
-    draw.ids.resize(static_cast<size_t>(amount.samples * amount.seq_len));
-    for (size_t i = 0; i < draw.ids.size(); ++i)
-      draw.ids[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(source.config.vocab_size));
-    draw.files = Json::array();
-    return draw;
-  }
-  if (!options.calibration.empty()) {
-    const auto chat_template = source.checkpoint.make_chat_template();
-    return draw_calibration(*source.checkpoint.make_tokenizer(), chat_template.get(), options.calibration, amount,
-                            options.seed);
-  }
-  const int64_t sequences = amount.samples + amount.held_out;
-  log_info("no --calibration text: sampling {} x {} tokens from the model itself", sequences, amount.seq_len);
-  const auto factory = make_cpu_weight_factory({});
-  const auto model = Model::load(source.config, *source.checkpoint.weights, *factory);
-  const auto ops = make_cpu_ops({.threads = options.threads, .activations = Activations::kF32});
-  draw.ids = sample_text(*model, *ops, text_starts(source), {sequences, amount.seq_len, options.seed, options.cancel});
-  if (draw.ids.empty()) throw Cancelled{};
-  draw.held_out = amount.held_out;
-  draw.files = Json::array({{{"file", "sampled from the model itself"},
-                             {"weight", 1.0},
-                             {"documents", sequences},
-                             {"tokens", draw.ids.size()},
-                             {"windows", amount.samples}}});
-  return draw;
-}
-
 /// What the bytes depend on, the source and the machine's way of summing included.
-Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device) {
+Json fingerprint(const QuantizeOptions& options, const Source& source, const Device& device, const Trainer* trainer) {
   Json result = options.settings();
   result["source"] = source.checkpoint.name;
   result["source_config"] = dump_json(source.checkpoint.config);
@@ -146,6 +90,7 @@ Json fingerprint(const QuantizeOptions& options, const Source& source, const Dev
   }
   result["calibration_bytes"] = sizes;
   result.update(device.fingerprint());
+  if (trainer != nullptr) result.update(trainer->fingerprint());
   return result;
 }
 
@@ -168,22 +113,23 @@ std::string note_of(const Json& report) {
   return fmt::format("relative loss {:.2e} (nearest: {:.2e})", written / count, rtn / count);
 }
 
+/// What the written checkpoint is held against: the first tokens of a window and the quantizer's logits of them.
+struct Expected {
+  std::vector<int32_t> window;
+  std::vector<float> logits;
+};
+
 /// Of the reopened checkpoint to the quantizer's own stream, nats.
 struct Verified {
   double kl = 0.0;
   double kl_int8 = 0.0;  // with int8 activations
 };
 
-/// On the last window that was fitted to. A checkpoint that differs is taken back.
-Verified verify_written(const QuantizeOptions& options, const ModelConfig& config, const Model& ends, Device& device,
-                        const Streams& streams) {
-  const int64_t last = streams.fitted() - 1;
-  const int64_t tokens = std::min(streams.seq_len(), kVerifyTokens);
-  const std::vector<float> expected = stream_logits(ends, device, streams, last, tokens);
-  std::vector<int32_t> window = streams.window(last);
-  window.resize(static_cast<size_t>(tokens));
+/// A checkpoint that differs is taken back.
+Verified verify_written(const QuantizeOptions& options, const ModelConfig& config, const Expected& expected) {
   const auto reopened = [&](Activations activations) {
-    return divergence_of_checkpoint(options.output, config, window, expected, activations, options.threads);
+    return divergence_of_checkpoint(options.output, config, expected.window, expected.logits, activations,
+                                    options.threads);
   };
   const Verified verified{reopened(Activations::kF32), reopened(Activations::kInt8)};
   if (verified.kl < kMaxVerifyDivergence) return verified;
@@ -194,25 +140,14 @@ Verified verify_written(const QuantizeOptions& options, const ModelConfig& confi
                           options.output.string(), verified.kl, kMaxVerifyDivergence));
 }
 
-/// The windows that are fitted to.
-std::vector<int32_t> fitted_ids(const CalibrationDraw& draw, int64_t seq_len) {
-  return {draw.ids.begin(), draw.ids.end() - draw.held_out * seq_len};
-}
-
-/// Leaves the windows that this process works on.
-void take_share(CalibrationDraw& draw, int64_t seq_len, const Processes& processes) {
-  const int64_t held_out = draw.held_out;
-  const int64_t fitted = std::ssize(draw.ids) / seq_len - held_out;
-  std::vector<int32_t> mine;
-  const auto take = [&](Share share, int64_t first_window) {
-    const auto begin = draw.ids.begin() + first_window * seq_len;
-    mine.insert(mine.end(), begin + share.begin * seq_len, begin + share.end * seq_len);
-  };
-  const Share of_held_out = share_of(held_out, processes.rank(), processes.size());
-  take(share_of(fitted, processes.rank(), processes.size()), 0);
-  take(of_held_out, fitted);
-  draw.ids = std::move(mine);
-  draw.held_out = of_held_out.end - of_held_out.begin;
+/// End-to-end tuning of the finished layers, which `work` has from then on; the logits of `tokens` behind it.
+TunedModel tune(Trainer& trainer, const TrainingTask& task, WorkFolder& work, int64_t tokens) {
+  std::vector<QuantizedLayer> finished;
+  for (int64_t layer = 0; layer < task.config.layers; ++layer) finished.push_back(work.load_layer(layer));
+  TunedModel tuned = trainer.tune(task, std::move(finished), tokens);
+  for (int64_t layer = 0; layer < task.config.layers; ++layer)
+    work.save_tuned_layer(layer, tuned.layers[static_cast<size_t>(layer)]);
+  return tuned;
 }
 
 }  // namespace
@@ -222,15 +157,20 @@ Json quantize(const QuantizeOptions& options) {
   return quantize(options, *device);
 }
 
-Json quantize(const QuantizeOptions& options, Device& device) {
+Json quantize(const QuantizeOptions& options, Device& device, Trainer* trainer) {
   OneProcess alone;
-  return quantize(options, device, alone);
+  return quantize(options, device, alone, trainer);
 }
 
-Json quantize(const QuantizeOptions& options, Device& own_device, Processes& processes) {
+Json quantize(const QuantizeOptions& options, Device& own_device, Processes& processes, Trainer* trainer) {
   options.check();
   if (processes.size() > 1 && (options.method == Method::kAwq || options.method == Method::kRtn))
     fail_usage("--method {}: runs in one process, found {}", method_name(options.method), processes.size());
+  if (processes.size() > 1 && options.trains())
+    fail_usage("training (--preset, --method efficientqat, --tune-epochs): runs in one process, found {}",
+               processes.size());
+  PARO_CHECK(!options.trains() || trainer != nullptr);
+  if (!options.trains()) trainer = nullptr;
   SharedDevice shared(own_device, processes);
   Device& device = processes.size() > 1 ? static_cast<Device&>(shared) : own_device;
   const bool first = processes.rank() == 0;
@@ -241,7 +181,7 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   const std::vector<LinearOutline> linears = outline_linears(source.config, *source.checkpoint.weights);
   bits.check_rules(names_of(linears));
   const auto skipped = [&](const std::string& name) { return bits.skipped(name); };
-  const CalibrationAmount amount = amount_of(options);
+  const CalibrationAmount amount = calibration_amount(options);
   // Refuse what cannot work before the first expensive step.
   ModelConfig untied = source.config;
   untied.tied_embeddings = untied.tied_embeddings && options.transform == Transform::kOnline;
@@ -254,12 +194,12 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   // What other processes need of process 0's folder is sent to folders of their own.
   std::optional<ScratchFolder> scratch;
   if (!first) scratch.emplace();
-  const WorkFolder work(first ? options.output : scratch->path() / "output", fingerprint(options, source, device),
-                        options.resume, options.quantization());
+  WorkFolder work(first ? options.output : scratch->path() / "output", fingerprint(options, source, device, trainer),
+                  options.resume, options.quantization());
   std::optional<CalibrationDraw> draw = work.load_calibration(amount);
   if (first && !draw) {
     try {
-      draw = calibration_draw(options, source);
+      draw = calibration_draw(options, source.checkpoint, source.config);
     } catch (...) {
       // Nothing is done yet that --resume could go on with.
       work.finish();
@@ -269,11 +209,12 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   }
   work.share(processes, WorkFolder::calibration_files());
   if (!first) draw = work.load_calibration(amount);
+  CalibrationWindows windows = split_windows(options, *draw);
   if (options.report && device.host_matrices() == nullptr)
     log_info("the report has what this device measures: no outliers of weights, no losses of single stages");
   const auto start = std::chrono::steady_clock::now();
   const auto transform = [&] {
-    return apply_transform(options, source, fitted_ids(*draw, amount.seq_len), amount.seq_len, skipped, work);
+    return apply_transform(options, source, windows.fitted, amount.seq_len, skipped, work);
   };
   // What process 0 learns, the others find in their folders.
   TransformedModel transformed;
@@ -291,8 +232,8 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
   Json allocation;
   if (options.target_bits) {
     const auto allocate = [&] {
-      return apply_target_bits(options, config, *checkpoint.weights, end_bits(options, config),
-                               fitted_ids(*draw, amount.seq_len), amount.seq_len, own_device, work, bits);
+      return apply_target_bits(options, config, *checkpoint.weights, end_bits(options, config), windows.fitted,
+                               amount.seq_len, own_device, work, bits);
     };
     // As with the rotations: process 0 measures, the others find what it decided.
     if (first) allocation = allocate();
@@ -300,50 +241,69 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
     if (!first) allocate();
   }
   EndTables tables(options, config, *checkpoint.weights);
-  auto ends = load_model_ends(config, tables.source(), device.factory());
-  take_share(*draw, amount.seq_len, processes);
-  Streams streams(config, std::move(draw->ids), amount.seq_len, options.corrected(), device, draw->held_out,
-                  {options.state_bytes(), work.file("")});
-  if (tables.empty())
-    streams.embed(*ends);
-  else
-    streams.embed(*ends, load_model_ends(config, *checkpoint.weights, device.factory()).get());
-  LayerPipeline pipeline(effective, bits, config, *checkpoint.weights, *ends->rope, device, streams,
-                         transformed.online);
+  const auto task_on = [&](const std::vector<int32_t>& ids) -> TrainingTask {
+    return {effective, bits, config, *checkpoint.weights, amount.seq_len, ids, windows.held_out, transformed.online};
+  };
+  windows.fitted = share_of_windows(windows.fitted, amount.seq_len, processes);
+  std::unique_ptr<LayerQuantizer> quantizer;
+  if (options.trains_layers()) {
+    quantizer = trainer->layer_trainer(task_on(windows.fitted));
+  } else {
+    std::vector<int32_t> ids = windows.fitted;
+    const std::vector<int32_t> held_out = share_of_windows(windows.held_out, amount.seq_len, processes);
+    ids.insert(ids.end(), held_out.begin(), held_out.end());
+    Streams streams(config, std::move(ids), amount.seq_len, options.corrected(), device,
+                    std::ssize(held_out) / amount.seq_len, {options.state_bytes(), work.file("")});
+    quantizer = std::make_unique<LayerPipeline>(effective, bits, config, *checkpoint.weights, tables, device,
+                                                std::move(streams), transformed.online);
+  }
 
   Progress progress("quantizing layers", config.layers);
   Json layers = Json::array();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     work.share(processes, WorkFolder::layer_files(layer));
     if (work.has_layer(layer)) {
-      pipeline.replay(layer, work.load_layer(layer));
+      quantizer->replay(layer, work.load_layer(layer));
       if (!first) continue;
       layers.push_back(work.layer_report(layer));
       progress.advance(1, "from the earlier run");
       continue;
     }
     const double before = progress.seconds();
-    QuantizedLayer quantized = pipeline.quantize(layer);
+    QuantizedLayer quantized = quantizer->quantize(layer);
     if (!first) continue;
-    quantized.errors = stream_errors(device, streams);
     quantized.seconds = progress.seconds() - before;
     work.save_layer(layer, quantized);
     layers.push_back(work.layer_report(layer));
     progress.advance(1, note_of(layers.back()));
   }
 
-  if (tables.round_head(*ends, streams, device)) ends = load_model_ends(config, tables.source(), device.factory());
+  quantizer->finish();
   if (!first) return nullptr;
+  const int64_t tokens = std::min(amount.seq_len, kVerifyTokens);
+  Expected expected;
+  Json quality;
+  Json tuning;
+  if (options.tuning.epochs > 0) {
+    quantizer.reset();
+    TunedModel tuned = tune(*trainer, task_on(windows.tuned), work, tokens);
+    expected = {last_window(windows.tuned, amount.seq_len), std::move(tuned.logits)};
+    tuning = std::move(tuned.report);
+  } else {
+    expected = {last_window(windows.fitted, amount.seq_len), quantizer->logits(tokens)};
+    quality = quantizer->quality();
+    quantizer.reset();
+  }
+  expected.window.resize(static_cast<size_t>(tokens));
   export_tensors(effective, checkpoint, config, work, tables);
   export_config(effective, checkpoint, layers, tables.bits());
-  const Verified verified = verify_written(options, config, *ends, device, streams);
-  const Json quality = stream_quality(*ends, device, streams);
+  const Verified verified = verify_written(options, config, expected);
   const std::vector<FailureSign> signs = failure_signs(layers, quality);
   for (const FailureSign& sign : signs) log_warning("{}: {}: {}", sign.sign, sign.message, sign.advice);
   Json report = {{"output", options.output.string()},
                  {"source", source.checkpoint.name},
                  {"settings", options.settings()},
-                 {"calibration", {{"files", draw->files}, {"held_out", draw->held_out}}},
+                 {"calibration", {{"files", draw->files}, {"held_out", std::ssize(windows.held_out) / amount.seq_len}}},
                  {"layers", layers},
                  {"quality", quality},
                  {"warnings", signs_json(signs)},
@@ -353,6 +313,7 @@ Json quantize(const QuantizeOptions& options, Device& own_device, Processes& pro
                  {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}};
   if (!transformed.report.is_null()) report["transform"] = transformed.report;
   if (!allocation.is_null()) report["allocation"] = allocation;
+  if (!tuning.is_null()) report["tuning"] = tuning;
   export_card(options, checkpoint, report);
   work.finish();
   log_info("reopened {}: mean KL to the quantizer's stream {:.1e} (int8 activations: {:.1e})", options.output.string(),

@@ -33,19 +33,6 @@ RoundOptions round_options(const QuantizeOptions& options, int64_t bits, bool cl
   return result;
 }
 
-std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, const std::vector<float>& theta) {
-  auto rotation = std::make_shared<PairRotation>();
-  rotation->in = pairs.in;
-  rotation->group_size = pairs.group_size;
-  rotation->rounds = pairs.rounds;
-  rotation->pairs = pairs.pairs;
-  rotation->theta.resize(theta.size());
-  std::transform(theta.begin(), theta.end(), rotation->theta.begin(),
-                 [](float t) { return f16_to_f32(f32_to_f16(t)); });
-  rotation->channel_scales.assign(static_cast<size_t>(pairs.in), 1.0f);
-  return rotation;
-}
-
 std::vector<int64_t> bits_of(const std::vector<SetMember>& members) {
   std::vector<int64_t> bits;
   for (const SetMember& member : members) bits.push_back(member.bits);
@@ -65,6 +52,11 @@ void finish(QuantizedSet& set, SetMeter& meter) {
   set.losses.rounded /= energy;
 }
 
+std::vector<float> as_f16(std::vector<float> values) {
+  for (float& value : values) value = f16_to_f32(f32_to_f16(value));
+  return values;
+}
+
 }  // namespace
 
 int64_t drop_lost_angles(std::vector<float>& theta) {
@@ -75,6 +67,31 @@ int64_t drop_lost_angles(std::vector<float>& theta) {
     ++lost;
   }
   return lost;
+}
+
+PairRounds choose_pairs(const QuantizeOptions& options, int64_t in, uint64_t stream,
+                        const std::function<std::vector<float>()>& magnitudes) {
+  std::vector<float> strength;
+  if (options.pairs == PairKind::kMagnitude || options.pair_fraction < 1.0) strength = magnitudes();
+  PairRounds pairs = options.pairs == PairKind::kMagnitude
+                         ? make_magnitude_pairs(strength, options.group_size, options.rotations)
+                         : make_pairs(options.pairs, in, options.group_size, options.rotations,
+                                      options.seed * 0x9e3779b97f4a7c15ull + stream);
+  if (options.pair_fraction < 1.0) keep_most_different(pairs, strength, options.pair_fraction);
+  return pairs;
+}
+
+std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, const std::vector<float>& theta,
+                                                    const std::vector<float>& channel_scales) {
+  auto rotation = std::make_shared<PairRotation>();
+  rotation->in = pairs.in;
+  rotation->group_size = pairs.group_size;
+  rotation->rounds = pairs.rounds;
+  rotation->pairs = pairs.pairs;
+  rotation->theta = as_f16(theta);
+  rotation->channel_scales =
+      channel_scales.empty() ? std::vector<float>(static_cast<size_t>(pairs.in), 1.0f) : as_f16(channel_scales);
+  return rotation;
 }
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const MomentSums* sums, CrossMoment cross,
@@ -132,20 +149,14 @@ QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const Moment
 PairRounds SetQuantizer::pairs_for(std::span<const WeightMatrix* const> weights, uint64_t stream, bool online) const {
   const int64_t in = weights.front()->in;
   if (!online) return idle_pairs(in, options_.group_size, options_.rotations);
-  std::vector<float> magnitudes;  // of each channel: its largest weight
-  if (options_.pairs == PairKind::kMagnitude || options_.pair_fraction < 1.0) {
-    magnitudes.resize(static_cast<size_t>(in));
+  return choose_pairs(options_, in, stream, [&] {
+    std::vector<float> magnitudes(static_cast<size_t>(in));
     for (const WeightMatrix* weight : weights) {
       const std::vector<float> of_one = device_.channel_magnitudes(*weight);
       for (size_t i = 0; i < magnitudes.size(); ++i) magnitudes[i] = std::max(magnitudes[i], of_one[i]);
     }
-  }
-  PairRounds pairs = options_.pairs == PairKind::kMagnitude
-                         ? make_magnitude_pairs(magnitudes, options_.group_size, options_.rotations)
-                         : make_pairs(options_.pairs, in, options_.group_size, options_.rotations,
-                                      options_.seed * 0x9e3779b97f4a7c15ull + stream);
-  if (options_.pair_fraction < 1.0) keep_most_different(pairs, magnitudes, options_.pair_fraction);
-  return pairs;
+    return magnitudes;
+  });
 }
 
 QuantizedSet SetQuantizer::quantize(std::vector<SetMember> members, const SecondMoment& h) const {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "calib/device.h"
+#include "calib/layer_quantizer.h"
 #include "calib/measures.h"
 #include "calib/numeric/pairs.h"
 #include "calib/options.h"
@@ -24,13 +26,6 @@ struct SetMember {
   int64_t bits = 4;
 };
 
-struct SetLosses {
-  double rtn = 0.0;         // of rounding the corrected weight to nearest, relative to its output's energy
-  double rounded = 0.0;     // of what was written, the same measure
-  double fit = 1.0;         // expected error after the rotation fit over before; awq: with the scales over without
-  int64_t lost_angles = 0;  // not finite after the fit: written as 0
-};
-
 struct QuantizedSet {
   std::vector<Paro4Weight> weights;      // one for each member
   std::vector<LinearMeasures> measures;  // likewise
@@ -39,6 +34,13 @@ struct QuantizedSet {
 
 /// Angles that are not finite become 0, which leaves a rotation; how many there were.
 int64_t drop_lost_angles(std::vector<float>& theta);
+/// The pairs of an input of `in` channels that is rotated online, as options say. `magnitudes`: the largest weight of
+/// each channel, [in], asked for where it matters. `stream` separates the random pairs of different sets.
+PairRounds choose_pairs(const QuantizeOptions& options, int64_t in, uint64_t stream,
+                        const std::function<std::vector<float>()>& magnitudes);
+/// A rotation as a file holds it: angles and channel scales rounded to F16.
+std::shared_ptr<const PairRotation> stored_rotation(const PairRounds& pairs, const std::vector<float>& theta,
+                                                    const std::vector<float>& channel_scales = {});
 
 class SetQuantizer {
  public:

@@ -8,7 +8,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "calib/allocate.h"
-#include "calib/layer_pipeline.h"
+#include "calib/layer_quantizer.h"
 #include "calib/sensitivity.h"
 
 namespace paro::calib {

@@ -116,14 +116,18 @@ void WorkFolder::save_calibration(const CalibrationDraw& draw) const {
   write_file(folder_ / "ids.i32", {reinterpret_cast<const char*>(draw.ids.data()), draw.ids.size() * sizeof(int32_t)});
 }
 
-std::filesystem::path WorkFolder::layer_file(int64_t index) const { return file(layer_files(index).front()); }
+std::filesystem::path WorkFolder::layer_file(int64_t index) const {
+  return file(tuned_.contains(index) ? fmt::format("tuned-{:05}.safetensors", index) : layer_files(index).front());
+}
 
 bool WorkFolder::has_layer(int64_t index) const {
   // The report is written after the tensors: it marks the layer as finished.
-  return std::filesystem::exists(layer_file(index).replace_extension(".json"));
+  return std::filesystem::exists(report_file(index));
 }
 
-void WorkFolder::save_layer(int64_t index, const QuantizedLayer& layer) const {
+std::filesystem::path WorkFolder::report_file(int64_t index) const { return file(layer_files(index).back()); }
+
+void WorkFolder::write_layer(const std::filesystem::path& file, const QuantizedLayer& layer) const {
   std::vector<TensorToWrite> tensors;
   for (const NamedWeight& named : layer.weights)
     for (TensorToWrite& tensor : format_.tensors(named.name, named.weight, quantization_))
@@ -131,14 +135,23 @@ void WorkFolder::save_layer(int64_t index, const QuantizedLayer& layer) const {
   for (const ReplacedTensor& replaced : layer.replaced)
     tensors.push_back(
         made_tensor(replaced.name, DType::kF16, replaced.shape, [values = replaced.values] { return to_f16(values); }));
-  if (!tensors.empty()) write_safetensors(layer_file(index), tensors);
-  write_file(layer_file(index).replace_extension(".json"), dump_json(report_of(layer), 2));
+  if (!tensors.empty()) write_safetensors(file, tensors);
 }
 
-Json WorkFolder::layer_report(int64_t index) const { return read_json(layer_file(index).replace_extension(".json")); }
+void WorkFolder::save_layer(int64_t index, const QuantizedLayer& layer) const {
+  write_layer(layer_file(index), layer);
+  write_file(report_file(index), dump_json(report_of(layer), 2));
+}
+
+void WorkFolder::save_tuned_layer(int64_t index, const QuantizedLayer& layer) {
+  tuned_.insert(index);
+  write_layer(layer_file(index), layer);
+}
+
+Json WorkFolder::layer_report(int64_t index) const { return read_json(report_file(index)); }
 
 QuantizedLayer WorkFolder::load_layer(int64_t index) const {
-  const std::string place = layer_file(index).replace_extension(".json").string();
+  const std::string place = report_file(index).string();
   const Json report = layer_report(index);
   QuantizedLayer layer;
   if (!report.contains("linears") || report["linears"].empty()) return layer;

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
-#include "calib/layer_pipeline.h"
+#include "calib/calibration_text.h"
+#include "calib/layer_quantizer.h"
 #include "calib/processes.h"
 #include "quant/method.h"
 
@@ -39,6 +41,8 @@ class WorkFolder {
   bool has_layer(int64_t index) const;
   std::filesystem::path layer_file(int64_t index) const;
   void save_layer(int64_t index, const QuantizedLayer& layer) const;
+  /// What layer_file leads to from now on, in this run: the layer after end-to-end tuning.
+  void save_tuned_layer(int64_t index, const QuantizedLayer& layer);
   /// Without `sets`, `kept`, `errors` and `seconds`.
   QuantizedLayer load_layer(int64_t index) const;
   /// What is reported of a finished layer: "sets" with names and losses, "linears" with their measures, its "replaced"
@@ -49,9 +53,13 @@ class WorkFolder {
   void finish() const;
 
  private:
+  std::filesystem::path report_file(int64_t index) const;
+  void write_layer(const std::filesystem::path& file, const QuantizedLayer& layer) const;
+
   std::filesystem::path folder_;
   QuantizationConfig quantization_;
   const QuantizationFormat& format_;
+  std::set<int64_t> tuned_;
 };
 
 }  // namespace paro::calib

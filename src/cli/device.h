@@ -6,6 +6,7 @@
 
 #include "calib/device.h"
 #include "calib/processes.h"
+#include "calib/trainer.h"
 #include "cli/command.h"
 
 namespace paro::cli {
@@ -18,8 +19,15 @@ void check_device(const std::string& device, const Command& command);
 std::unique_ptr<calib::Processes> make_processes();
 
 /// Where calibration runs: auto is the first CUDA device where there is one, else the CPU. Error{kLimit} for a CUDA
-/// device that is not there.
+/// device that is not there. With `trains` a CUDA device may be one that only make_trainer can use: then the CPU.
 /// `local_rank` (Processes): which of the machine's GPUs cuda and auto mean.
-std::unique_ptr<calib::Device> make_device(const CommonFlags& common, int local_rank = 0);
+std::unique_ptr<calib::Device> make_device(const CommonFlags& common, bool trains = false, int local_rank = 0);
+
+/// Whether this build has LibTorch.
+bool trainer_available();
+/// Where training runs. `products`: auto, f32 or bf16. Error{kLimit} where this build has no LibTorch, naming `asked`,
+/// the flag that needs it, or where the device is not there.
+std::unique_ptr<calib::Trainer> make_trainer(const CommonFlags& common, const std::string& products,
+                                             const std::string& asked);
 
 }  // namespace paro::cli

@@ -12,6 +12,7 @@
 #include "cli/device.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/quantize_training.h"
 
 namespace paro::cli {
 namespace {
@@ -20,7 +21,7 @@ struct Flags {
   calib::QuantizeOptions options;
   std::string output;
   std::string method = "paroquant";
-  std::string preset = "fast";
+  TrainingFlags training;
   std::string pairs = "random";
   std::string correction = "full";
   std::string share = "on";
@@ -48,7 +49,7 @@ calib::Transform transform_of(const Flags& flags) {
 /// Where the user names none: what needs nothing at run time comes in what other engines read.
 std::string format_of(const Flags& flags, const calib::QuantizeOptions& options) {
   if (flags.format != "auto") return flags.format;
-  if (flags.method == "rtn") return "gptq";
+  if (flags.method == "rtn" || flags.method == "efficientqat") return "gptq";
   // AWQ's tensors hold 4 bits only.
   if (options.transform == calib::Transform::kMerged) return options.only_four_bits() ? "awq" : "gptq";
   return flags.method;
@@ -67,15 +68,7 @@ calib::BitsRule bits_rule(const std::string& text) {
   fail_usage("--bits-for '{}': expected REGEX=B with B 2, 3, 4, 8 or 16", text);
 }
 
-/// Settings that cli.md names and this version does not have.
-void refuse_unavailable(const Flags& flags) {
-  if (flags.method == "efficientqat")
-    fail_usage("--method {}: not in this version; there are paroquant, awq, gptq and rtn", flags.method);
-  if (flags.preset != "fast") fail_usage("--preset {}: not in this version; there is fast", flags.preset);
-}
-
-calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common) {
-  refuse_unavailable(flags);
+calib::QuantizeOptions options_of(const CLI::App& app, const Flags& flags, const CommonFlags& common) {
   calib::QuantizeOptions options = flags.options;
   options.output = flags.output;
   options.threads = common.threads;
@@ -84,6 +77,7 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   if (flags.method == "rtn") options.method = calib::Method::kRtn;
   if (flags.method == "gptq") options.method = calib::Method::kGptq;
   if (flags.method == "awq") options.method = calib::Method::kAwq;
+  if (flags.method == "efficientqat") options.method = calib::Method::kEfficientQat;
   // All of them round in the original basis.
   if (options.method != calib::Method::kParoQuant) options.rotations = 0;
   options.pairs = flags.pairs == "random"      ? calib::PairKind::kRandom
@@ -97,6 +91,7 @@ calib::QuantizeOptions options_of(const Flags& flags, const CommonFlags& common)
   options.clip = flags.clip == "on";
   options.sensitivity = flags.sensitivity == "probe" ? calib::Sensitivity::kProbe : calib::Sensitivity::kOutput;
   for (const std::string& rule : flags.bits_for) options.bits_for.push_back(bits_rule(rule));
+  apply_training_flags(app, flags.training, options);
   options.format = format_of(flags, options);
   options.report = !flags.report.empty() || flags.json;
   for (const std::string& file : flags.calibration) options.calibration.push_back(calib::CalibrationFile::parse(file));
@@ -113,11 +108,20 @@ void print_estimate(const Json& estimate, bool json) {
                            estimate["memory_bytes"].get<double>() / 1e9, estimate["disk_bytes"].get<double>() / 1e9));
 }
 
-int run(const Flags& flags, CommonFlags common) {
-  calib::QuantizeOptions options = options_of(flags, common);
+/// The flag that asks for training.
+std::string trained_by(const Flags& flags) {
+  if (flags.method == "efficientqat") return "--method efficientqat";
+  return flags.training.preset == "fast" ? "--tune-epochs" : "--preset " + flags.training.preset;
+}
+
+int run(const CLI::App& app, const Flags& flags, CommonFlags common) {
+  calib::QuantizeOptions options = options_of(app, flags, common);
   if (options.needs_baselines() && common.device == "auto") common.device = "cpu";
   if (flags.dry_run) {
-    print_estimate(calib::estimate_quantize(options, *make_device(common)), flags.json);
+    std::unique_ptr<calib::Trainer> trainer;
+    if (options.trains() && trainer_available()) trainer = make_trainer(common, flags.training.products, "");
+    print_estimate(calib::estimate_quantize(options, *make_device(common, options.trains()), trainer.get()),
+                   flags.json);
     return 0;
   }
   if (flags.output.empty()) fail_usage("-o DIR is required (but with --dry-run)");
@@ -127,10 +131,12 @@ int run(const Flags& flags, CommonFlags common) {
   const auto processes = make_processes();
   const bool first = processes->rank() == 0;
   if (!first) set_log_level(LogLevel::kError);
+  std::unique_ptr<calib::Trainer> trainer;
+  if (options.trains()) trainer = make_trainer(common, flags.training.products, trained_by(flags));
   options.calibration = calib::resolve_mixes(options.calibration, options.hub);
   try {
-    const auto device = make_device(common, processes->local_rank());
-    const Json report = calib::quantize(options, *device, *processes);
+    const auto device = make_device(common, options.trains(), processes->local_rank());
+    const Json report = calib::quantize(options, *device, *processes, trainer.get());
     if (!first) return 0;
     if (!flags.report.empty()) write_file(flags.report, dump_json(report, 2));
     if (flags.json)
@@ -152,6 +158,7 @@ Command quantize_command() {
       "paro quantize MODEL -o DIR --method awq --calibration text.txt     # for transformers, vLLM and others\n"
       "paro quantize model.gguf -o DIR --samples 32 --seq-len 1024     # calibrated on the model's own text\n"
       "paro quantize MODEL -o DIR --device cuda                        # on an NVIDIA GPU\n"
+      "paro quantize MODEL -o DIR --preset standard --calibration text.txt  # better; a build with LibTorch\n"
       "mpirun -np 4 paro quantize MODEL -o DIR ...                     # processes share the work (built with MPI)",
       [](CLI::App& app, const CommonFlags& common) {
         const auto flags = std::make_shared<Flags>();
@@ -159,11 +166,9 @@ Command quantize_command() {
         app.add_option("MODEL", o.model, "checkpoint folder, .gguf file or hub id")->required();
         app.add_option("-o,--output", flags->output, "folder of the new checkpoint");
         app.add_option("--method", flags->method,
-                       "paroquant, awq (scales), gptq (no rotation) or rtn (round to nearest)")
+                       "paroquant, awq (scales), gptq (no rotation), rtn (round to nearest) or efficientqat (trained; "
+                       "needs a build with LibTorch)")
             ->check(CLI::IsMember({"paroquant", "gptq", "rtn", "awq", "efficientqat"}))
-            ->capture_default_str();
-        app.add_option("--preset", flags->preset, "a set of flags: fast")
-            ->check(CLI::IsMember({"fast", "standard", "paper"}))
             ->capture_default_str();
         app.add_option("--bits", o.bits, "bits of a weight: 4, 3, 2 or 8")
             ->check(CLI::IsMember(std::set<int64_t>{2, 3, 4, 8}))
@@ -247,7 +252,8 @@ Command quantize_command() {
         app.add_flag("--dry-run", flags->dry_run, "print settings and the estimated time, memory and disk");
         app.add_option("--report", flags->report, "FILE for the report, JSON");
         app.add_flag("--json", flags->json, "print the report as one JSON document");
-        return [flags, &common] { return run(*flags, common); };
+        add_training_flags(app, flags->training, o);
+        return [flags, &app, &common] { return run(app, *flags, common); };
       },
       true};
 }

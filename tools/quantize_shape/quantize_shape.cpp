@@ -59,19 +59,20 @@ int run(const std::vector<std::string>& arguments) {
   const auto seconds = [begin = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
-  const auto ends = load_model_ends(config, *source, device.factory());
   Random random(1);
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < options.samples * options.seq_len; ++i)
     ids.push_back(static_cast<int32_t>(random.below(config.vocab_size)));
-  Streams streams(config, std::move(ids), options.seq_len, true, device);
-  streams.embed(*ends);
+  const int64_t tokens = std::ssize(ids);
+  const LinearBits bits(options);
+  EndTables tables(options, config, *source);
+  // Everything online: the most there is to fit.
+  LayerPipeline pipeline(options, bits, config, *source, tables, device,
+                         Streams(config, std::move(ids), options.seq_len, true, device), {true, true, true, true});
   device.wait();
   std::printf("%s, %s tokens %lld, group %lld: start %.2f s\n", shape.c_str(), device.fingerprint().dump().c_str(),
-              static_cast<long long>(streams.rows()), static_cast<long long>(options.group_size), seconds());
-  // Everything online: the most there is to fit.
-  LayerPipeline pipeline(options, config, *source, *ends->rope, device, streams, {true, true, true, true});
-  const double work = operations(config, static_cast<double>(streams.rows()), static_cast<double>(options.seq_len));
+              static_cast<long long>(tokens), static_cast<long long>(options.group_size), seconds());
+  const double work = operations(config, static_cast<double>(tokens), static_cast<double>(options.seq_len));
   for (int64_t layer = 0; layer < layers; ++layer) {
     const double before = seconds();
     const QuantizedLayer result = pipeline.quantize(layer);
