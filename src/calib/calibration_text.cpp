@@ -33,7 +33,7 @@ FileWindows read_windows(const Tokenizer& tokenizer, const RenderMessages& rende
   FileWindows result;
   result.documents = std::ssize(documents);
   Random(seed, index + 1, kDocumentOrder).shuffle(documents);
-  const int64_t enough = (amount.samples + amount.held_out) * amount.seq_len;
+  const int64_t enough = (amount.samples + amount.added + amount.held_out) * amount.seq_len;
   for (const std::string& document : documents) {
     const std::vector<int32_t> ids = tokenizer.encode(document, false);
     result.ids.insert(result.ids.end(), ids.begin(), ids.end());
@@ -101,33 +101,45 @@ CalibrationDraw draw_calibration(const Tokenizer& tokenizer, const ChatTemplate*
     windows.push_back(read_windows(tokenizer, render, files[i], i, amount, seed));
     available += std::ssize(windows.back().order);
   }
-  if (available < amount.samples)
-    fail_input("calibration: expected {} windows of {} tokens (--samples, {}--seq-len), found {} in {} file{}",
-               amount.samples, amount.seq_len, amount.added > 0 ? "--tune-samples, --validation, " : "", available,
-               files.size(), files.size() == 1 ? "" : "s");
-  share_out(files, windows, amount.samples);
+  const int64_t needed = amount.samples + amount.added;
+  if (available < needed)
+    fail_input("calibration: expected {} windows of {} tokens (--samples, {}--seq-len), found {} in {} file{}", needed,
+               amount.seq_len, amount.added > 0 ? "--tune-samples, --validation, " : "", available, files.size(),
+               files.size() == 1 ? "" : "s");
 
   CalibrationDraw draw;
-  std::vector<std::vector<int32_t>> chosen;
-  const auto take = [&](FileWindows& file, int64_t window) {
+  const auto take = [&](const FileWindows& file, int64_t window, std::vector<std::vector<int32_t>>& chosen) {
     const auto begin = file.ids.begin() + file.order[static_cast<size_t>(window)] * amount.seq_len;
     chosen.emplace_back(begin, begin + amount.seq_len);
   };
+  const auto append = [&](const std::vector<std::vector<int32_t>>& chosen) {
+    for (const auto& window : chosen) draw.ids.insert(draw.ids.end(), window.begin(), window.end());
+  };
+  // Those for training follow, so that the others are the same without it where files are read whole. Shares only grow
+  // with the number of windows.
+  for (const int64_t count : {amount.samples, needed}) {
+    std::vector<int64_t> before;
+    for (const FileWindows& file : windows) before.push_back(file.drawn);
+    share_out(files, windows, count);
+    std::vector<std::vector<int32_t>> chosen;
+    for (size_t i = 0; i < files.size(); ++i)
+      for (int64_t w = before[i]; w < windows[i].drawn; ++w) take(windows[i], w, chosen);
+    Random(seed, 0).shuffle(chosen);
+    append(chosen);
+  }
   draw.files = Json::array();
-  for (size_t i = 0; i < files.size(); ++i) {
-    for (int64_t w = 0; w < windows[i].drawn; ++w) take(windows[i], w);
+  for (size_t i = 0; i < files.size(); ++i)
     draw.files.push_back({{"file", files[i].path.filename().string()},
                           {"weight", files[i].weight},
                           {"documents", windows[i].documents},
                           {"tokens", windows[i].ids.size()},
                           {"windows", windows[i].drawn}});
-  }
-  Random(seed, 0).shuffle(chosen);
   // Held out: one of each file in turn, as long as any has one left.
-  draw.held_out = std::min(amount.held_out, available - amount.samples);
-  for (size_t i = 0; std::ssize(chosen) < amount.samples + draw.held_out; i = (i + 1) % files.size())
-    if (windows[i].left() > 0) take(windows[i], windows[i].drawn++);
-  for (const auto& window : chosen) draw.ids.insert(draw.ids.end(), window.begin(), window.end());
+  draw.held_out = std::min(amount.held_out, available - needed);
+  std::vector<std::vector<int32_t>> held_out;
+  for (size_t i = 0; std::ssize(held_out) < draw.held_out; i = (i + 1) % files.size())
+    if (windows[i].left() > 0) take(windows[i], windows[i].drawn++, held_out);
+  append(held_out);
   return draw;
 }
 

@@ -47,7 +47,7 @@ struct CalibrationAmount {
   int64_t samples = 0;
   int64_t seq_len = 0;
   int64_t held_out = 0;  // wanted; fewer when the files hold no more windows
-  int64_t added = 0;     // of `samples`, for training beyond --samples
+  int64_t added = 0;     // behind `samples`, for training: must be there, too
 };
 
 /// Windows in an order drawn by `seed`, from each file its share as far as it has them; what one lacks is spread over

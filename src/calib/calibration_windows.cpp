@@ -37,7 +37,7 @@ CalibrationAmount calibration_amount(const QuantizeOptions& options) {
   if (options.method == Method::kRtn) return {1, 64, 0};
   if (options.trains()) {
     const int64_t all = std::max(options.samples, options.tuning_samples()) + options.validation;
-    return {all, options.seq_len, 0, all - options.samples};
+    return {options.samples, options.seq_len, 0, all - options.samples};
   }
   const int64_t held_out = options.corrected() ? std::clamp<int64_t>(options.samples / 32, 1, 8) : 0;
   return {options.samples, options.seq_len, held_out};
@@ -59,7 +59,7 @@ CalibrationDraw calibration_draw(const QuantizeOptions& options, const Checkpoin
     return draw_calibration(*checkpoint.make_tokenizer(), chat_template.get(), options.calibration, amount,
                             options.seed);
   }
-  const int64_t sequences = amount.samples + amount.held_out;
+  const int64_t sequences = amount.samples + amount.added + amount.held_out;
   log_info("no --calibration text: sampling {} x {} tokens from the model itself", sequences, amount.seq_len);
   const auto factory = make_cpu_weight_factory({});
   const auto model = Model::load(config, *checkpoint.weights, *factory);
@@ -72,7 +72,7 @@ CalibrationDraw calibration_draw(const QuantizeOptions& options, const Checkpoin
                              {"weight", 1.0},
                              {"documents", sequences},
                              {"tokens", draw.ids.size()},
-                             {"windows", amount.samples}}});
+                             {"windows", amount.samples + amount.added}}});
   return draw;
 }
 
@@ -81,7 +81,7 @@ CalibrationWindows split_windows(const QuantizeOptions& options, const Calibrati
   const int64_t count = std::ssize(draw.ids) / amount.seq_len;
   const int64_t held_out = options.trains() ? options.validation : draw.held_out;
   const auto take = [&](int64_t begin, int64_t end) { return windows_of(draw.ids, amount.seq_len, {begin, end}); };
-  return {take(0, amount.samples - amount.added), take(0, options.tuning_samples()), take(count - held_out, count)};
+  return {take(0, amount.samples), take(0, options.tuning_samples()), take(count - held_out, count)};
 }
 
 std::vector<int32_t> share_of_windows(const std::vector<int32_t>& ids, int64_t seq_len, const Processes& processes) {

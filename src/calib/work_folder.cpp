@@ -101,7 +101,7 @@ std::optional<CalibrationDraw> WorkFolder::load_calibration(const CalibrationAmo
   if (draw.held_out < 0 || draw.held_out > amount.held_out)
     fail_input("{}: \"held_out\": expected 0 to {}, found {}", notes.string(), amount.held_out, draw.held_out);
   draw.files = json.value("files", Json::array());
-  const int64_t count = (amount.samples + draw.held_out) * amount.seq_len;
+  const int64_t count = (amount.samples + amount.added + draw.held_out) * amount.seq_len;
   const std::string bytes = read_file(file);
   if (static_cast<int64_t>(bytes.size()) != count * 4)
     fail_input("{}: expected {} bytes, found {}", file.string(), count * 4, bytes.size());
