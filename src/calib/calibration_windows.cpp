@@ -31,12 +31,16 @@ std::vector<int32_t> windows_of(const std::vector<int32_t>& ids, int64_t seq_len
   return {ids.begin() + share.begin * seq_len, ids.begin() + share.end * seq_len};
 }
 
+/// Second-order rounding fits the windows it has seen: on 32 of 1,024 tokens (SmolLM2-135M) their divergence is 0.015
+/// nats, on others 0.056. There is little to learn from them; trained layers are tuned on their own.
+int64_t first_tuned(const QuantizeOptions& options) { return options.trains_layers() ? 0 : options.samples; }
+
 }  // namespace
 
 CalibrationAmount calibration_amount(const QuantizeOptions& options) {
   if (options.method == Method::kRtn) return {1, 64, 0};
   if (options.trains()) {
-    const int64_t all = std::max(options.samples, options.tuning_samples()) + options.validation;
+    const int64_t all = std::max(options.samples, first_tuned(options) + options.tuning_samples()) + options.validation;
     return {options.samples, options.seq_len, 0, all - options.samples};
   }
   const int64_t held_out = options.corrected() ? std::clamp<int64_t>(options.samples / 32, 1, 8) : 0;
@@ -81,7 +85,8 @@ CalibrationWindows split_windows(const QuantizeOptions& options, const Calibrati
   const int64_t count = std::ssize(draw.ids) / amount.seq_len;
   const int64_t held_out = options.trains() ? options.validation : draw.held_out;
   const auto take = [&](int64_t begin, int64_t end) { return windows_of(draw.ids, amount.seq_len, {begin, end}); };
-  return {take(0, amount.samples), take(0, options.tuning_samples()), take(count - held_out, count)};
+  const int64_t tuned = first_tuned(options);
+  return {take(0, amount.samples), take(tuned, tuned + options.tuning_samples()), take(count - held_out, count)};
 }
 
 std::vector<int32_t> share_of_windows(const std::vector<int32_t>& ids, int64_t seq_len, const Processes& processes) {

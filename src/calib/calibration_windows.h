@@ -23,7 +23,7 @@ CalibrationDraw calibration_draw(const QuantizeOptions& options, const Checkpoin
 /// Ids, [windows, seq_len] each.
 struct CalibrationWindows {
   std::vector<int32_t> fitted;    // what layers are fitted to, or trained on
-  std::vector<int32_t> tuned;     // end-to-end tuning; begins with the same ones
+  std::vector<int32_t> tuned;     // end-to-end tuning: others, or the same where layers are trained
   std::vector<int32_t> held_out;  // in neither
 };
 CalibrationWindows split_windows(const QuantizeOptions& options, const CalibrationDraw& draw);

@@ -52,7 +52,7 @@ struct TunedParameters {
 /// End-to-end tuning behind the last layer: --preset standard and Method::kEfficientQat.
 struct Tuning {
   int64_t epochs = 0;   // 0: none
-  int64_t samples = 0;  // windows it is trained on; 0: as many as `samples`
+  int64_t samples = 0;  // windows it is trained on (others than calibration's); 0: as many as `samples`
   int64_t batch = 8;    // windows of a step
   double rate = 1e-3;   // learning rate, of parameters relative to their values (kEfficientQat: absolute)
   TunedParameters parameters;

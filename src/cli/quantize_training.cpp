@@ -120,7 +120,7 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags, calib::QuantizeOpti
                  "of end-to-end tuning behind any method but rtn (standard: 4, efficientqat: 1, else 0)")
       ->check(CLI::Range(0, 1000))
       ->group(trained);
-  app.add_option("--tune-samples", tuning.samples, "windows to tune on (as --samples)")
+  app.add_option("--tune-samples", tuning.samples, "windows to tune on, others than those calibrated on (as --samples)")
       ->check(CLI::Range(1, 1 << 20))
       ->group(trained);
   app.add_option("--tune-batch", tuning.batch, "windows of a step of tuning (8; efficientqat: 32)")
