@@ -104,19 +104,10 @@ TEST_F(Training, TuningLowersTheDivergenceWithTheCodesUntouched) {
     const std::string tag = std::to_string(static_cast<int>(method));
     QuantizeOptions o = options("plain" + tag, method);
     o.transform = method == Method::kParoQuant ? Transform::kHybrid : Transform::kOnline;
-<<<<<<< ours
-    run(o);
-    o.output = folder_ / ("tuned" + tag);
-    o.tuning = {.epochs = 6, .batch = 2, .rate = 2e-3};
-    o.validation = 4;
-=======
-    // At such a rate nothing better is found: what tuning begins with, calibrated on the same windows.
-    o.tuning = {.epochs = 1, .samples = 32, .batch = 32, .rate = 1e6};
-    o.validation = 4;
     run(o);
     o.output = folder_ / ("tuned" + tag);
     o.tuning = {.epochs = 4, .samples = 32, .batch = 8, .rate = 2e-4};
->>>>>>> theirs
+    o.validation = 4;
     const Json report = run(o);
     EXPECT_LT(report["verify_kl"].get<double>(), 1e-4);
     EXPECT_LT(report["tuning"]["loss_after"].get<double>(), report["tuning"]["loss_before"].get<double>());
@@ -132,13 +123,8 @@ TEST_F(Training, TuningLowersTheDivergenceWithTheCodesUntouched) {
 }
 
 TEST_F(Training, TuningOfEverything) {
-<<<<<<< ours
   QuantizeOptions o = options("all");
-  o.tuning = {.epochs = 4, .batch = 2, .rate = 2e-3};
-=======
-  QuantizeOptions o = base("all");
   o.tuning = {.epochs = 4, .samples = 32, .batch = 8, .rate = 2e-4};
->>>>>>> theirs
   o.tuning.parameters = {.scales = true, .norms = true, .channels = true, .angles = true};
   o.validation = 4;
   const Json report = run(o);
