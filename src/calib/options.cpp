@@ -56,10 +56,7 @@ Json QuantizeOptions::settings() const {
   Json result = {
       {"method", methods[static_cast<int>(method)]}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
-  if (target_bits) {
-    result["target_bits"] = *target_bits;
-    result["sensitivity"] = sensitivity == Sensitivity::kProbe ? "probe" : "output";
-  }
+  if (target_bits) result["target_bits"] = *target_bits;
   if (embedding_bits) result["embedding_bits"] = *embedding_bits;
   if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;
