@@ -20,7 +20,8 @@ void check_target_bits(const QuantizeOptions& options, const ModelConfig& config
                        const std::vector<LinearOutline>& linears, const EndBits& ends, const LinearBits& bits);
 
 /// Gives `bits` the widths of all linears that neither --skip nor --bits-for names. Those of an interrupted run are
-/// read from `work`. Returns {"target_bits", "bits_per_weight", "predicted", "predicted_uniform": {"3": ...}, "linears":
+/// read from `work`. Returns {"target_bits", "bits_per_weight", "predicted", "predicted_uniform": {"3": ...},
+/// "linears":
 /// [{"name", "bits", "loss": {"3": ...}}]}; losses are mean KL in nats. Tables of `ends` count towards the target.
 /// Throws Cancelled, Error{kUsage} for a target out of reach, Error{kLimit} without memory for the model in f32.
 Json apply_target_bits(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
