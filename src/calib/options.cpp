@@ -97,10 +97,7 @@ Json QuantizeOptions::settings() const {
   const char* const corrections[] = {"full", "target", "off"};
   Json result = {{"method", method_name(method)}, {"bits", bits}, {"group_size", group_size}, {"format", format}};
   for (const BitsRule& rule : bits_for) result["bits_for"].push_back(fmt::format("{}={}", rule.pattern, rule.bits));
-  if (target_bits) {
-    result["target_bits"] = *target_bits;
-    result["sensitivity"] = sensitivity == Sensitivity::kProbe ? "probe" : "output";
-  }
+  if (target_bits) result["target_bits"] = *target_bits;
   if (embedding_bits) result["embedding_bits"] = *embedding_bits;
   if (head_bits) result["head_bits"] = *head_bits;
   if (!skip.empty()) result["skip"] = skip;

@@ -80,20 +80,13 @@ struct BitsRule {
   int64_t bits = 4;     // 2, 3, 4, 8, or 16: left as they are
 };
 
-/// What `--target-bits` minimises the sum of.
-enum class Sensitivity {
-  kProbe,   // the KL that each linear alone costs, measured with 4 bits
-  kOutput,  // the error of each linear's output relative to its energy
-};
-
 struct QuantizeOptions {
   std::string model;
   std::filesystem::path output;
   Method method = Method::kParoQuant;
-  int64_t bits = 4;                   // 2, 3, 4 or 8
-  std::vector<BitsRule> bits_for;     // later ones win
-  std::optional<double> target_bits;  // of a weight, scales and zero points included; allocated instead of `bits`
-  Sensitivity sensitivity = Sensitivity::kProbe;
+  int64_t bits = 4;                       // 2, 3, 4 or 8
+  std::vector<BitsRule> bits_for;         // later ones win
+  std::optional<double> target_bits;      // of a weight, scales and zero points included; allocated instead of `bits`
   std::optional<int64_t> embedding_bits;  // 4, 8 or 16; of tied embeddings one of the two counts for both
   std::optional<int64_t> head_bits;
   int64_t group_size = 128;

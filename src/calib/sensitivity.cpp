@@ -12,11 +12,13 @@
 namespace paro::calib {
 namespace {
 
-// Tokens for the second moments, and those of them that every probe runs.
-constexpr int64_t kWindows = 16;
+// Tokens for the second moments, and those of them that every probe runs. Short windows mislead: a window's first token
+// has by far the largest activations, and the next ones attend to few others, so that errors of v do not average out.
+constexpr int64_t kWindows = 8;
+constexpr int64_t kWindowTokens = 2048;
 constexpr int64_t kProbeWindows = 2;
-constexpr int64_t kWindowTokens = 256;
-// Positions whose logits are compared: every fourth.
+constexpr int64_t kProbeTokens = 512;
+// Positions whose logits are compared: of the second half every fourth.
 constexpr int64_t kLogitStride = 4;
 
 std::vector<int32_t> first_tokens(const std::vector<int32_t>& ids, int64_t seq_len, int64_t windows, int64_t tokens) {
@@ -85,7 +87,7 @@ class Measurement {
       round.sweeps = 0;
       Rounded rounded = device_.round(*weight, *rotation, &h, round);
       found.relative[bits] = rounded.loss / std::max(rounded.reference, 1e-30);
-      if (bits != kProbeBits || options_.sensitivity != Sensitivity::kProbe) continue;
+      if (bits != kProbeBits) continue;
       Paro4Weight probe;
       probe.in = linear.in;
       probe.out = linear.out;
@@ -151,7 +153,7 @@ class Probe {
   std::vector<float> logits() {
     std::vector<float> result;
     std::vector<int64_t> rows;
-    for (int64_t row = 0; row < streams_.seq_len(); row += kLogitStride) rows.push_back(row);
+    for (int64_t row = streams_.seq_len() / 2; row < streams_.seq_len(); row += kLogitStride) rows.push_back(row);
     for (int64_t window = 0; window < streams_.rows() / streams_.seq_len(); ++window) {
       const OpsScope scope(device_.ops());
       const Tensor part = ends_.logits(device_.ops(), streams_.quantized(window), rows);
@@ -185,16 +187,15 @@ std::vector<LinearSensitivity> measure_sensitivity(const QuantizeOptions& option
   streams.embed(measurement.ends());
   std::vector<LinearSensitivity> result;
   std::vector<Paro4Weight> probes;
-  const bool probed = options.sensitivity == Sensitivity::kProbe;
-  Progress progress("measuring sensitivity", config.layers * (probed ? 2 : 1));
+  Progress progress("measuring sensitivity", 2 * config.layers);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     check();
     measurement.layer(layer, streams, wanted, result, probes);
     progress.advance(1);
   }
-  if (!probed) return result;
-  Probe probe(config, source, measurement.ends(), first_tokens(ids, seq_len, windows(kProbeWindows), tokens), tokens,
-              device);
+  const int64_t probe_tokens = std::min(seq_len, kProbeTokens);
+  Probe probe(config, source, measurement.ends(), first_tokens(ids, seq_len, windows(kProbeWindows), probe_tokens),
+              probe_tokens, device);
   for (size_t i = 0; i < result.size(); ++i) {
     check();
     result[i].divergence = probe.divergence(result[i].linear, probes[i]);
@@ -203,9 +204,8 @@ std::vector<LinearSensitivity> measure_sensitivity(const QuantizeOptions& option
   return result;
 }
 
-std::map<int64_t, double> losses_of(const LinearSensitivity& linear, Sensitivity kind) {
+std::map<int64_t, double> losses_of(const LinearSensitivity& linear) {
   std::map<int64_t, double> losses = linear.relative;
-  if (kind == Sensitivity::kOutput) return losses;
   const double at_probe = std::max(linear.relative.at(kProbeBits), 1e-30);
   for (auto& [bits, loss] : losses) loss *= std::max(linear.divergence, 0.0) / at_probe;
   return losses;

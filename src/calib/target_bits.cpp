@@ -72,21 +72,19 @@ Json apply_target_bits(const QuantizeOptions& options, const ModelConfig& config
 
   const std::vector<LinearOutline> linears = outline_linears(config, source);
   const auto is_free = [&](const std::string& name) { return bits.is_free(name); };
-  QuantizeOptions measured = options;
   int64_t weights = 0;
   for (const LinearOutline& linear : linears) weights += linear.weights();
   // The whole model in f32, and a byte of each weight.
-  if (options.sensitivity == Sensitivity::kProbe && !device.can_keep(5 * weights)) {
-    log_info("--sensitivity probe needs about {} GB of memory: taking output", 5 * weights / 1'000'000'000);
-    measured.sensitivity = Sensitivity::kOutput;
-  }
+  if (!device.can_keep(5 * weights))
+    fail_limit("--target-bits needs about {} GB of memory here: the whole model in f32",
+               5 * weights / 1'000'000'000 + 1);
   const std::vector<LinearSensitivity> found =
-      measure_sensitivity(measured, config, source, ids, seq_len, is_free, device, [&] {
+      measure_sensitivity(options, config, source, ids, seq_len, is_free, device, [&] {
         if (options.cancel != nullptr && options.cancel->load()) throw Cancelled{};
       });
   std::vector<AllocationItem> items;
   for (const LinearSensitivity& linear : found)
-    items.push_back({linear.linear.name, linear.linear.weights(), losses_of(linear, measured.sensitivity)});
+    items.push_back({linear.linear.name, linear.linear.weights(), losses_of(linear)});
   const FixedBits fixed = fixed_bits(config, linears, ends, bits, options.group_size);
   const std::map<std::string, int64_t> widths = allocate_bits(items, *options.target_bits, options.group_size, fixed);
 
@@ -95,7 +93,6 @@ Json apply_target_bits(const QuantizeOptions& options, const ModelConfig& config
   std::map<int64_t, size_t> measured_widths;
   Json report = {{"target_bits", *options.target_bits},
                  {"bits_per_weight", average_bits(items, widths, options.group_size, fixed)},
-                 {"sensitivity", measured.sensitivity == Sensitivity::kProbe ? "probe" : "output"},
                  {"linears", Json::array()}};
   for (const AllocationItem& item : items) {
     predicted += item.loss.at(widths.at(item.name));
@@ -124,13 +121,10 @@ std::string target_bits_text(const Json& report) {
   std::string widths;
   for (const auto& [bits, count] : counts)
     widths += fmt::format("{}{} linears with {} bits", widths.empty() ? "" : ", ", count, bits);
-  const bool probed = report["sensitivity"] == "probe";
   std::string text = fmt::format(
       "\n## Bits of the linears\n\n{:.3f} bits a weight (target {}), scales and zero points included: {}. Expected "
-      "loss, {}, "
-      "each linear alone and added up: {:.4g}",
+      "loss, mean KL of the logits in nats with each linear alone rounded, added up: {:.4g}",
       report["bits_per_weight"].get<double>(), report["target_bits"].get<double>(), widths,
-      probed ? "mean KL of the logits in nats" : "error of the outputs relative to their energy",
       report["predicted"].get<double>());
   for (const auto& [bits, loss] : report["predicted_uniform"].items())
     text += fmt::format("; all with {} bits: {:.4g}", bits, loss.get<double>());

@@ -23,9 +23,10 @@ void check_target_bits(const QuantizeOptions& options, const ModelConfig& config
                        const std::vector<LinearOutline>& linears, const EndBits& ends, const LinearBits& bits);
 
 /// Gives `bits` the widths of all linears that neither --skip nor --bits-for names. Those of an interrupted run are
-/// read from `work`. Returns {"target_bits", "bits_per_weight", "sensitivity", "predicted", "predicted_uniform": {"3":
-/// ...}, "linears": [{"name", "bits", "loss": {"3": ...}}]}; losses are mean KL in nats (probe) or relative output
-/// errors. Tables of `ends` count towards the target. Throws Cancelled, and Error{kUsage} for a target out of reach.
+/// read from `work`. Returns {"target_bits", "bits_per_weight", "predicted", "predicted_uniform": {"3": ...},
+/// "linears":
+/// [{"name", "bits", "loss": {"3": ...}}]}; losses are mean KL in nats. Tables of `ends` count towards the target.
+/// Throws Cancelled, Error{kUsage} for a target out of reach, Error{kLimit} without memory for the model in f32.
 Json apply_target_bits(const QuantizeOptions& options, const ModelConfig& config, const WeightSource& source,
                        const EndBits& ends, const std::vector<int32_t>& ids, int64_t seq_len, Device& device,
                        const WorkFolder& work, LinearBits& bits);

@@ -30,7 +30,6 @@ struct Flags {
   std::string clip = "on";
   std::vector<std::string> calibration;
   std::vector<std::string> bits_for;
-  std::string sensitivity = "probe";
   std::string report;
   bool dry_run = false;
   bool json = false;
@@ -89,7 +88,6 @@ calib::QuantizeOptions options_of(const CLI::App& app, const Flags& flags, const
   options.transform = transform_of(flags);
   options.share_rotations = flags.share == "on";
   options.clip = flags.clip == "on";
-  options.sensitivity = flags.sensitivity == "probe" ? calib::Sensitivity::kProbe : calib::Sensitivity::kOutput;
   for (const std::string& rule : flags.bits_for) options.bits_for.push_back(bits_rule(rule));
   apply_training_flags(app, flags.training, options);
   options.format = format_of(flags, options);
@@ -181,12 +179,6 @@ Command quantize_command() {
         app.add_option("--target-bits", o.target_bits,
                        "X: average bits of a weight, scales and zero points included; each linear gets 2, 3, 4 or 8 by "
                        "what its rounding costs");
-        app.add_option(
-               "--sensitivity", flags->sensitivity,
-               "what --target-bits goes by: probe (the KL that each linear alone costs) or output (its relative "
-               "error: quicker)")
-            ->check(CLI::IsMember({"probe", "output"}))
-            ->capture_default_str();
         app.add_option("--embedding-bits", o.embedding_bits,
                        "of the embeddings: 8 or 4 in an extension of the format, else 16 (the public format)")
             ->check(CLI::IsMember(std::set<int64_t>{4, 8, 16}));
