@@ -324,7 +324,8 @@ TEST(RoundedToInt4, IsNoWorseThanTheWholeRangeInAnyGroup) {
     total += error;
     whole_total += whole_error;
   }
-  EXPECT_LT(total, whole_total);
+  // Trying 13, 17 and 33 ranges down to 0.6 of the whole one on such values leaves 0.974, 0.971 and 0.964 of the error.
+  EXPECT_LT(total, 0.975 * whole_total);
   for (int64_t rows : {1, 5, 40}) {
     const std::vector<float> x = random_floats(rows * in, 7);
     expect_product(*rounded, x, bias, run(*rounded, {pool, arena, active_isa(), Activations::kF32}, x), 1e-5);
